@@ -1,0 +1,1 @@
+"""absl mains, thin: flags in, a run directory out."""

@@ -1,0 +1,1 @@
+"""Recordings -> weeks -> arrays: numpy, polars and scikit-learn, no keras."""

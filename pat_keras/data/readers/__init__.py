@@ -1,0 +1,1 @@
+"""One module a source: device and study files in, recordings or labels out."""

@@ -1,0 +1,1 @@
+"""Training as functions of (config, data): no flags, no globals."""
