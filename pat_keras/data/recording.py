@@ -160,7 +160,7 @@ class Recording:
             raise error(
                 at,
                 f"{times[at].item()} is not a whole number of {epoch_length} s after the first sample at "
-                f"{times[0].item()} ({beside.size} such lines). Check the epoch length, or put the samples on one grid.",
+                f"{times[0].item()} ({beside.size} such lines). Check the epoch length, or put the samples on a grid.",
             )
         activity = np.full(int(position[-1]) + 1, np.nan, dtype=np.float64)
         activity[position] = given
@@ -182,7 +182,7 @@ def _check_order(times: np.ndarray, error: Any) -> None:
         raise error(
             at,
             f"{times[at].item()} {found} the line above it, {times[at - 1].item()} ({back.size} such lines); times "
-            "must increase. A clock set back in autumn or two joined files do this: sort, or remove the doubled samples.",
+            "must increase. A clock set back in autumn or two joined files do this: sort, or remove doubled samples.",
         )
     far = np.flatnonzero(step > np.timedelta64(MAX_GAP))
     if far.size:
@@ -190,7 +190,7 @@ def _check_order(times: np.ndarray, error: Any) -> None:
         raise error(
             at,
             f"{times[at].item()} comes {step[at - 1].item().days} days after the line above it, "
-            f"{times[at - 1].item()}; a hole of more than a year is taken for a wrong date. Correct it, or split the file.",
+            f"{times[at - 1].item()}; a hole of more than a year is taken for a wrong date. Correct it.",
         )
 
 
