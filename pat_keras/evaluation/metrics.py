@@ -1,0 +1,312 @@
+"""How good predictions are, by participant: every number with its n and an interval over people.
+
+Legend: n people, K classes, R resamples. `draws` (R, n) says how often each person was drawn (see `bootstrap`); the
+estimate is the same formula with every person drawn once.
+
+Intervals are the 2.5th and 97.5th percentiles of 2,000 bootstrap resamples of people, drawn within each class, so that
+every resample keeps the sample's numbers of cases and controls: nothing is ever undefined for want of a class, and the
+AUC does not depend on how common the class is. (In simulations the plain bootstrap covers the true AUC equally often.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from pat_keras.errors import LabelError
+from pat_keras.evaluation import auc as roc
+from pat_keras.evaluation import bootstrap, formulas
+
+TASKS = ("binary", "multiclass", "regression")
+
+# The one number of a task by which two models are compared.
+PRIMARY = {"binary": "auc", "multiclass": "auc", "regression": "mae"}
+
+
+@dataclasses.dataclass(frozen=True)
+class People:
+    """Predictions with one row a person, sorted by `participant_id`.
+
+    Attributes:
+        participant_id: (n,) str.
+        y: (n,) float64 labels.
+        score: (n,) or (n, K) float64, the mean over the person's windows.
+        n_windows: (n,) int64, windows averaged.
+    """
+
+    participant_id: np.ndarray
+    y: np.ndarray
+    score: np.ndarray
+    n_windows: np.ndarray
+
+
+def by_participant(participant_id: np.ndarray, y: np.ndarray, score: np.ndarray) -> People:
+    """One row a person: the mean of the windows' scores, and the label they share.
+
+    Args:
+        participant_id: (windows,).
+        y: (windows,) labels.
+        score: (windows,) or (windows, K).
+
+    Raises:
+        LabelError: if the windows of one person carry different labels: which of them is the person's is not for us
+            to guess.
+        ValueError: if the lengths differ.
+    """
+    participant_id, y = np.asarray(participant_id), np.asarray(y, dtype=np.float64)
+    score = np.asarray(score, dtype=np.float64)
+    if not len(participant_id) == len(y) == len(score):
+        raise ValueError(f"by_participant: {len(participant_id)} ids, {len(y)} labels and {len(score)} scores.")
+    people, first, place = np.unique(participant_id, return_index=True, return_inverse=True)
+    differs = y != y[first][place]
+    if differs.any():
+        torn = np.unique(place[differs])
+        raise LabelError(
+            f"Labels: {len(torn)} of {len(people)} participants (the first is {str(people[torn[0]])!r}) have windows "
+            "with different labels; expected one label a participant, since results are by participant. Correct the "
+            "labels, or, if each window is a case of its own, say so by giving it its own participant_id."
+        )
+    n_windows = np.bincount(place, minlength=len(people))
+    total = np.zeros((len(people), *score.shape[1:]))
+    np.add.at(total, place, score)
+    mean = total / n_windows.reshape(-1, *[1] * (score.ndim - 1))
+    return People(people, y[first], mean, n_windows.astype(np.int64))
+
+
+def choose_threshold(y: np.ndarray, score: np.ndarray) -> float:
+    """The cut with the highest Youden's J = sensitivity + specificity - 1 (Youden 1950, Cancer 3:32).
+
+    To be called on validation people, never on those the result is reported for. Cuts are the middles between
+    neighbouring distinct scores. Among cuts of equal J, the one whose sensitivity and specificity are closest to each
+    other; among those, the lowest (the most sensitive). Scores that are all equal give that score: everybody is
+    predicted 1.
+
+    Args:
+        y: (n,) labels 0 or 1, one a person.
+        score: (n,).
+
+    Returns:
+        The threshold; predicted 1 is `score >= threshold`.
+
+    Raises:
+        LabelError: if one of the classes is absent.
+    """
+    y, score = np.asarray(y, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    _check_classes(y, 2)
+    if len(np.unique(y)) < 2:
+        raise LabelError(
+            f"Threshold: the {len(y)} people it is chosen on are all of class {int(y[0])}; expected both classes. "
+            "Enlarge the validation part or use another seed."
+        )
+    false_rate, sensitivity, thresholds = roc.roc_points(y, score)
+    if len(thresholds) == 2:
+        return float(thresholds[1])
+    cuts = (thresholds[1:-1] + thresholds[2:]) / 2  # from high to low
+    sensitivity, specificity = sensitivity[1:-1], 1 - false_rate[1:-1]
+    # Rates are fractions of at most n: rounding makes equal J equal whatever the order of the additions.
+    j, gap = np.round(sensitivity + specificity - 1, 12), np.round(np.abs(sensitivity - specificity), 12)
+    return float(cuts[np.lexsort((cuts, gap, -j))[0]])
+
+
+def evaluate(
+    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """All metrics of a task, each with its interval, as plain numbers for JSON.
+
+    A metric `m` comes as `m`, `m_low`, `m_high`. What is undefined is None (never NaN), and `reasons` says why.
+
+    binary: auc (also by DeLong: auc_standard_error, auc_delong_low, auc_delong_high, the interval on the logit scale),
+    average_precision, brier, log_loss, and at the threshold balanced_accuracy, sensitivity, specificity, f1, mcc
+    (0 where everybody is predicted to be of one class, as in scikit-learn), confusion [[tn, fp], [fn, tp]];
+    n, n_positive.
+    multiclass: auc (macro mean of one class against the rest), accuracy, balanced_accuracy, log_loss; confusion (rows
+    the truth), n, n_by_class.
+    regression: mae, rmse, r2, pearson; n.
+
+    Args:
+        task: one of `TASKS`.
+        y: (n,) labels, one a person: 0 or 1; 0 ... K - 1; any finite number.
+        prediction: (n,) probability of 1; (n, K) probabilities; (n,) values.
+        threshold: of a binary task, chosen on other people by `choose_threshold`; None leaves its metrics None.
+        seed: of the bootstrap.
+
+    Raises:
+        LabelError: for labels that are not of the task.
+        ValueError: for an unknown task, predictions of the wrong shape, or predictions that are not finite.
+    """
+    y, prediction = _checked(task, y, prediction)
+    statistics = _statistics(task, y, prediction, threshold)
+    estimates = {name: float(value[0]) for name, value in statistics(np.ones((1, len(y)), dtype=np.int32)).items()}
+    resampled = bootstrap.distribution(statistics, _strata(task, y), seed=seed)
+    result: dict[str, Any] = {"n": len(y)}
+    reasons: dict[str, str] = {}
+    for name, value in estimates.items():
+        limits = bootstrap.interval(resampled[name]) if math.isfinite(value) else None
+        result[name] = value if math.isfinite(value) else None
+        result[f"{name}_low"], result[f"{name}_high"] = limits or (None, None)
+        if result[name] is None:
+            reasons[name] = _why_undefined(task, y, name, threshold)
+        elif limits is None:
+            reasons[f"{name}_low"] = "undefined in more than one in twenty resamples"
+    if task == "binary":
+        result |= {"n_positive": int(y.sum()), "threshold": None if threshold is None else float(threshold)}
+        result |= _delong_interval(y, prediction, reasons)
+        if threshold is not None:
+            result["confusion"] = _confusion(y, prediction >= threshold, 2)
+    elif task == "multiclass":
+        classes = prediction.shape[1]
+        result["n_by_class"] = np.bincount(y.astype(int), minlength=classes).tolist()
+        result["confusion"] = _confusion(y, prediction.argmax(axis=1), classes)
+    result["interval"] = {
+        "level": bootstrap.LEVEL,
+        "method": "percentile bootstrap over participants" + ("" if task == "regression" else ", within each class"),
+        "resamples": bootstrap.RESAMPLES,
+        "seed": seed,
+    }
+    result["reasons"] = reasons
+    return result
+
+
+def paired_difference(
+    task: str, y: np.ndarray, prediction: np.ndarray, other: np.ndarray, seed: int = 0
+) -> dict[str, float | None]:
+    """A task's first metric of `prediction` minus that of `other`, with the bootstrap interval over the same people.
+
+    Args:
+        task: one of `TASKS`.
+        y: (n,) labels, one a person.
+        prediction: (n,) or (n, K), see `evaluate`.
+        other: of the same shape: another model's predictions for the same people.
+        seed: of the bootstrap.
+
+    Returns:
+        "auc" (for regression "mae", where below zero is better), "low" and "high"; None where undefined.
+
+    Raises:
+        LabelError, ValueError: as `evaluate`.
+    """
+    y, prediction = _checked(task, y, prediction)
+    _, other = _checked(task, y, other)
+    name = PRIMARY[task]
+    first, second = (_statistics(task, y, values, None, only=name) for values in (prediction, other))
+
+    def difference(draws: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: first(draws)[name] - second(draws)[name]}
+
+    estimate = float(difference(np.ones((1, len(y)), dtype=np.int32))[name][0])
+    limits = bootstrap.interval(bootstrap.distribution(difference, _strata(task, y), seed=seed)[name])
+    low, high = limits if limits and math.isfinite(estimate) else (None, None)
+    return {name: estimate if math.isfinite(estimate) else None, "low": low, "high": high}
+
+
+def paired_auc_difference(y: np.ndarray, score: np.ndarray, other: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """`paired_difference` of two binary models, with DeLong's standard error and two-sided p-value.
+
+    Args:
+        y: (n,) labels 0 or 1, one a person.
+        score: (n,) of the first model.
+        other: (n,) of the second model, for the same people in the same order.
+        seed: of the bootstrap.
+
+    Returns:
+        "auc", "low", "high", "standard_error", "p_value"; None where undefined.
+
+    Raises:
+        LabelError, ValueError: as `evaluate`.
+    """
+    result: dict[str, Any] = {**paired_difference("binary", y, score, other, seed)}
+    result |= {"standard_error": None, "p_value": None}
+    y, score, other = (np.asarray(values, dtype=np.float64) for values in (y, score, other))
+    if len(np.unique(y)) < 2:
+        return result
+    aucs, covariance = roc.delong(y, np.stack([score, other]))
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    if math.isfinite(variance) and variance > 1e-15:
+        error = math.sqrt(variance)
+        p_value = 2 * scipy.stats.norm.sf(abs(aucs[0] - aucs[1]) / error)
+        result |= {"standard_error": error, "p_value": float(p_value)}
+    return result
+
+
+def _statistics(
+    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | None, only: str | None = None
+) -> bootstrap.Statistics:
+    """The function from draws (R, n) to the task's metrics, or to the one named `only`."""
+    named = {
+        "binary": lambda: formulas.binary(y, prediction, threshold),
+        "multiclass": lambda: formulas.multiclass(y, prediction),
+        "regression": lambda: formulas.regression(y, prediction),
+    }[task]()
+    chosen = {only: named[only]} if only else named
+    return lambda draws: {name: statistic(draws) for name, statistic in chosen.items()}
+
+
+def _checked(task: str, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if task not in TASKS:
+        raise ValueError(f"evaluate: task is {task!r}, expected one of {', '.join(TASKS)}.")
+    y, prediction = np.asarray(y, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
+    dimensions = 2 if task == "multiclass" else 1
+    if y.ndim != 1 or len(y) == 0 or prediction.ndim != dimensions or len(prediction) != len(y):
+        raise ValueError(f"evaluate: y has the shape {y.shape} and the {task} prediction {prediction.shape}.")
+    if not np.isfinite(prediction).all():
+        raise ValueError(f"evaluate: {int((~np.isfinite(prediction)).sum())} predictions are not finite.")
+    if task == "regression":
+        if not np.isfinite(y).all():
+            raise LabelError(f"Labels: {int((~np.isfinite(y)).sum())} of {len(y)} are missing or infinite; drop them.")
+    else:
+        _check_classes(y, 2 if task == "binary" else prediction.shape[1])
+    return y, prediction
+
+
+def _check_classes(y: np.ndarray, classes: int) -> None:
+    strange = ~np.isin(y, np.arange(classes))
+    if strange.any():
+        raise LabelError(
+            f"Labels: {int(strange.sum())} of {len(y)} are none of the whole numbers 0 to {classes - 1}; expected one "
+            "of them for every person. Drop people without a label, and number the classes from 0."
+        )
+
+
+def _strata(task: str, y: np.ndarray) -> np.ndarray:
+    return np.zeros(len(y)) if task == "regression" else y
+
+
+def _confusion(y: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[int]]:
+    """People by true class (rows) and predicted class (columns)."""
+    cell = y.astype(int) * classes + np.asarray(predicted).astype(int)
+    return np.bincount(cell, minlength=classes**2).reshape(classes, classes).tolist()
+
+
+def _delong_interval(y: np.ndarray, p: np.ndarray, reasons: dict[str, str]) -> dict[str, float | None]:
+    names = ("auc_standard_error", "auc_delong_low", "auc_delong_high")
+    if len(np.unique(y)) < 2:
+        return dict.fromkeys(names)
+    (value,), ((variance,),) = roc.delong(y, p[None])
+    if not math.isfinite(variance):
+        reasons[names[0]] = "one of the classes has one person"
+        return dict.fromkeys(names)
+    error = math.sqrt(max(variance, 0.0))
+    if error == 0 or not 0 < value < 1:
+        reasons[names[1]] = (
+            "the scores separate the classes perfectly" if value in (0, 1) else "the scores of a class are all equal"
+        ) + ", so neither interval of the AUC has a width; it says nothing about the uncertainty"
+        return {names[0]: error, names[1]: None, names[2]: None}
+    # On the logit scale (Pepe 2003, section 5.2) the interval stays within 0 and 1 and covers better near 1.
+    middle, half = math.log(value / (1 - value)), scipy.stats.norm.ppf((1 + bootstrap.LEVEL) / 2) * error
+    half /= value * (1 - value)
+    low, high = (1 / (1 + math.exp(-(middle + side * half))) for side in (-1, 1))
+    return {names[0]: error, names[1]: low, names[2]: high}
+
+
+def _why_undefined(task: str, y: np.ndarray, name: str, threshold: float | None) -> str:
+    if task == "regression":
+        return "the values, or the predictions, are all equal"
+    if task == "multiclass":
+        return "a class has no people, or all people are of one class"
+    if threshold is None and name not in ("auc", "average_precision"):
+        return "no threshold was given"
+    return f"all {len(y)} people are of class {int(y[0])}"

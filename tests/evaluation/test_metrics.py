@@ -1,0 +1,265 @@
+"""Metrics by participant: agreement with scikit-learn, edge cases, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics as sk
+
+from pat_keras.errors import LabelError
+from pat_keras.evaluation import metrics
+
+
+def _binary(seed: int = 0, n: int = 80) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < 0.35).astype(float)
+    return y, 1 / (1 + np.exp(-(rng.normal(size=n) + 1.2 * y - 0.5)))
+
+
+# --- one row a person ---
+
+
+def test_by_participant_averages_windows() -> None:
+    people = metrics.by_participant(np.array(["b", "a", "b", "c"]), [1, 0, 1, 1], [0.2, 0.5, 0.6, 0.9])
+    assert people.participant_id.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(people.y, [0, 1, 1])
+    np.testing.assert_allclose(people.score, [0.5, 0.4, 0.9])
+    np.testing.assert_array_equal(people.n_windows, [1, 2, 1])
+
+
+def test_by_participant_of_several_classes() -> None:
+    people = metrics.by_participant(np.array(["a", "a"]), [2, 2], [[0.2, 0.3, 0.5], [0.4, 0.1, 0.5]])
+    np.testing.assert_allclose(people.score, [[0.3, 0.2, 0.5]])
+
+
+def test_by_participant_refuses_two_labels_of_one_person() -> None:
+    with pytest.raises(LabelError, match=r"1 of 2 participants \(the first is 'a'\)"):
+        metrics.by_participant(np.array(["a", "b", "a"]), [0, 1, 1], [0.1, 0.2, 0.3])
+
+
+def test_by_participant_refuses_other_lengths() -> None:
+    with pytest.raises(ValueError, match="2 ids, 1 labels"):
+        metrics.by_participant(np.array(["a", "b"]), [0], [0.1, 0.2])
+
+
+# --- threshold ---
+
+
+def test_threshold_has_the_highest_youden_of_all_cuts() -> None:
+    y, p = _binary(1)
+
+    def youden(threshold: float) -> float:
+        return sk.recall_score(y, p >= threshold) + sk.recall_score(1 - y, p < threshold) - 1
+
+    chosen = metrics.choose_threshold(y, p)
+    assert youden(chosen) == pytest.approx(max(youden(value) for value in p))
+    assert chosen not in p  # the middle between two people
+
+
+def test_threshold_ties_go_to_the_most_even_cut_then_to_the_lowest() -> None:
+    # J is 0.5 at the cuts 0.55 (sensitivity 0.5, specificity 1) and 0.25 (1, 0.5), equally uneven: the lowest.
+    assert metrics.choose_threshold([0, 1, 0, 1], [0.1, 0.4, 0.5, 0.6]) == pytest.approx(0.25)
+    # J is 1/3 at (1, 1/3), (2/3, 2/3) and (1/3, 1): the even one.
+    assert metrics.choose_threshold([0, 1, 0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(0.35)
+
+
+def test_threshold_of_equal_scores() -> None:
+    assert metrics.choose_threshold([0, 1], [0.3, 0.3]) == 0.3
+
+
+def test_threshold_needs_both_classes() -> None:
+    with pytest.raises(LabelError, match="all of class 1"):
+        metrics.choose_threshold([1, 1], [0.2, 0.3])
+
+
+# --- evaluate ---
+
+
+def test_binary_agrees_with_scikit_learn() -> None:
+    y, p = _binary()
+    result = metrics.evaluate("binary", y, p, threshold=0.5)
+    called = p >= 0.5
+    expected = {
+        "auc": sk.roc_auc_score(y, p),
+        "average_precision": sk.average_precision_score(y, p),
+        "brier": sk.brier_score_loss(y, p),
+        "log_loss": sk.log_loss(y, p),
+        "balanced_accuracy": sk.balanced_accuracy_score(y, called),
+        "sensitivity": sk.recall_score(y, called),
+        "specificity": sk.recall_score(y, called, pos_label=0),
+        "f1": sk.f1_score(y, called),
+        "mcc": sk.matthews_corrcoef(y, called),
+    }
+    for name, value in expected.items():
+        assert result[name] == pytest.approx(value, abs=1e-12), name
+        assert result[f"{name}_low"] < result[name] < result[f"{name}_high"], name
+    assert result["confusion"] == sk.confusion_matrix(y, called).tolist()
+    assert (result["n"], result["n_positive"], result["threshold"]) == (80, int(y.sum()), 0.5)
+    assert result["auc_delong_low"] < result["auc"] < result["auc_delong_high"] < 1
+    # Two roads to one uncertainty: they agree within a third here.
+    assert (result["auc_high"] - result["auc_low"]) / 3.92 == pytest.approx(result["auc_standard_error"], rel=0.33)
+
+
+def test_multiclass_agrees_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 90)
+    p = rng.dirichlet(np.ones(3), 90) + 0.3 * np.eye(3)[y]
+    p /= p.sum(axis=1, keepdims=True)
+    result = metrics.evaluate("multiclass", y, p)
+    expected = {
+        "auc": sk.roc_auc_score(y, p, multi_class="ovr", average="macro"),
+        "accuracy": sk.accuracy_score(y, p.argmax(1)),
+        "balanced_accuracy": sk.balanced_accuracy_score(y, p.argmax(1)),
+        "log_loss": sk.log_loss(y, p),
+    }
+    for name, value in expected.items():
+        assert result[name] == pytest.approx(value, abs=1e-12), name
+        assert result[f"{name}_low"] < result[name] < result[f"{name}_high"], name
+    assert result["confusion"] == sk.confusion_matrix(y, p.argmax(1)).tolist()
+    assert result["n_by_class"] == np.bincount(y).tolist()
+
+
+def test_regression_agrees_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(50, 10, 70)
+    prediction = 20 + 0.6 * y + rng.normal(0, 5, 70)
+    result = metrics.evaluate("regression", y, prediction)
+    expected = {
+        "mae": sk.mean_absolute_error(y, prediction),
+        "rmse": sk.mean_squared_error(y, prediction) ** 0.5,
+        "r2": sk.r2_score(y, prediction),
+        "pearson": scipy.stats.pearsonr(y, prediction).statistic,
+    }
+    for name, value in expected.items():
+        assert result[name] == pytest.approx(value, abs=1e-10), name
+        assert result[f"{name}_low"] < result[name] < result[f"{name}_high"], name
+
+
+def test_results_are_plain_json_and_repeat_under_a_seed() -> None:
+    y, p = _binary()
+    one, again, other = (metrics.evaluate("binary", y, p, 0.5, seed=seed) for seed in (0, 0, 1))
+    assert json.loads(json.dumps(one, allow_nan=False)) == one
+    assert one == again
+    assert one["auc_low"] != other["auc_low"]
+
+
+def test_one_class_is_none_with_a_reason() -> None:
+    result = metrics.evaluate("binary", np.ones(5), np.linspace(0.2, 0.8, 5), threshold=0.5)
+    for name in ("auc", "average_precision", "specificity", "balanced_accuracy", "mcc", "auc_standard_error"):
+        assert result[name] is None, name
+    assert result["reasons"]["auc"] == "all 5 people are of class 1"
+    assert result["sensitivity"] == 0.6
+    json.dumps(result, allow_nan=False)
+
+
+def test_without_threshold_its_metrics_are_none_with_a_reason() -> None:
+    result = metrics.evaluate("binary", *_binary())
+    assert result["f1"] is None
+    assert result["reasons"]["f1"] == "no threshold was given"
+    assert "auc" not in result["reasons"]
+
+
+def test_perfect_separation_says_that_the_interval_means_nothing() -> None:
+    result = metrics.evaluate("binary", [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], threshold=0.5)
+    assert (result["auc"], result["auc_low"], result["auc_high"]) == (1, 1, 1)
+    assert result["auc_delong_low"] is None
+    assert "says nothing about the uncertainty" in result["reasons"]["auc_delong_low"]
+
+
+def test_everybody_called_negative_is_mcc_zero_as_in_scikit_learn() -> None:
+    y, p = _binary()
+    result = metrics.evaluate("binary", y, p, threshold=2.0)
+    assert (result["mcc"], result["f1"], result["specificity"]) == (0, 0, 1)
+
+
+def test_constant_regression_is_none_with_a_reason() -> None:
+    result = metrics.evaluate("regression", np.full(5, 3.0), np.arange(5.0))
+    assert result["r2"] is None
+    assert result["pearson"] is None
+    assert "all equal" in result["reasons"]["r2"]
+    assert result["mae"] == pytest.approx(1.4)
+
+
+def test_absent_class_of_several() -> None:
+    p = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
+    result = metrics.evaluate("multiclass", [0, 1, 0], p)
+    assert result["auc"] is None
+    assert result["accuracy"] == result["balanced_accuracy"] == 1
+    assert result["confusion"] == [[2, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("y", [[0, 1, 2], [0, 1, math.nan], [0, 1, 0.5]])
+def test_labels_of_another_task_are_refused(y: list) -> None:
+    with pytest.raises(LabelError, match="1 of 3 are none of the whole numbers 0 to 1"):
+        metrics.evaluate("binary", y, [0.1, 0.2, 0.3])
+
+
+def test_bad_calls() -> None:
+    with pytest.raises(ValueError, match="task is 'ranking'"):
+        metrics.evaluate("ranking", [0, 1], [0.1, 0.2])
+    with pytest.raises(ValueError, match="1 predictions are not finite"):
+        metrics.evaluate("binary", [0, 1], [0.1, math.nan])
+    with pytest.raises(ValueError, match="shape"):
+        metrics.evaluate("binary", [0, 1], [[0.1, 0.9], [0.8, 0.2]])
+    with pytest.raises(LabelError, match="1 of 2 are missing"):
+        metrics.evaluate("regression", [0, math.nan], [0.1, 0.2])
+
+
+# --- two models on the same people ---
+
+
+def test_paired_difference_is_narrower_than_unpaired_and_keeps_its_sign() -> None:
+    y, p = _binary(3, n=150)
+    rng = np.random.default_rng(0)
+    worse = p + rng.normal(0, 0.05, len(p))
+    result = metrics.paired_auc_difference(y, p, worse)
+    assert result["auc"] == pytest.approx(sk.roc_auc_score(y, p) - sk.roc_auc_score(y, worse))
+    assert result["low"] < result["auc"] < result["high"]
+    alone = metrics.evaluate("binary", y, p)
+    assert result["high"] - result["low"] < 0.5 * (alone["auc_high"] - alone["auc_low"])
+    mirrored = metrics.paired_auc_difference(y, worse, p)
+    assert mirrored["low"] == pytest.approx(-result["high"])
+    assert mirrored["p_value"] == pytest.approx(result["p_value"])
+
+
+def test_clear_difference_has_a_small_p_value() -> None:
+    y, p = _binary(3, n=300)
+    result = metrics.paired_auc_difference(y, p, np.random.default_rng(0).random(300))
+    assert result["low"] > 0
+    assert result["p_value"] < 0.001
+
+
+def test_equal_models_do_not_differ() -> None:
+    y, p = _binary()
+    result = metrics.paired_auc_difference(y, p, p)
+    assert (result["auc"], result["low"], result["high"]) == (0, 0, 0)
+    assert result["p_value"] is None
+
+
+def test_p_value_is_uniform_when_models_are_equally_good() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([1.0, 0.0], [40, 60])
+    shared = rng.normal(size=(200, 100)) + y
+    p_values = [metrics.roc.delong(y, np.stack([s + rng.normal(size=100), s + rng.normal(size=100)])) for s in shared]
+    z = [(a[0] - a[1]) / np.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1]) for a, c in p_values]
+    assert scipy.stats.kstest(z, "norm").pvalue > 0.01
+
+
+def test_paired_difference_of_other_tasks() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=50)
+    result = metrics.paired_difference("regression", y, y + 0.1, y + 0.3)
+    assert result["mae"] == pytest.approx(-0.2)
+    classes = rng.integers(0, 3, 60)
+    good, chance = np.eye(3)[classes] * 0.7 + 0.1, np.full((60, 3), 1 / 3)
+    assert metrics.paired_difference("multiclass", classes, good, chance)["auc"] == pytest.approx(0.5)
+
+
+def test_six_thousand_people_take_seconds() -> None:
+    y, p = _binary(0, n=6000)
+    result = metrics.evaluate("binary", y, p, threshold=0.5)
+    assert result["auc_high"] - result["auc_low"] < 0.05
