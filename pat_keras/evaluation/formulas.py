@@ -15,13 +15,13 @@ from pat_keras.evaluation import auc as roc
 Formulas = dict[str, Callable[[np.ndarray], np.ndarray]]
 
 
-def binary(y: np.ndarray, p: np.ndarray, threshold: float | None) -> Formulas:
+def binary(y: np.ndarray, p: np.ndarray, threshold: float | np.ndarray | None) -> Formulas:
     """Of probabilities of class 1, and of the classes they give at a threshold.
 
     Args:
         y: (n,) 0 or 1.
         p: (n,) probability of 1.
-        threshold: predicted 1 is `p >= threshold`; None makes the metrics that need it NaN.
+        threshold: predicted 1 is `p >= threshold`, one for all or (n,); None makes the metrics that need it NaN.
     """
     named: Formulas = {
         "auc": lambda draws: roc.auc(y, p, draws),

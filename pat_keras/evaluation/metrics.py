@@ -113,7 +113,7 @@ def choose_threshold(y: np.ndarray, score: np.ndarray) -> float:
 
 
 def evaluate(
-    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | None = None, seed: int = 0
+    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | np.ndarray | None = None, seed: int = 0
 ) -> dict[str, Any]:
     """All metrics of a task, each with its interval, as plain numbers for JSON.
 
@@ -122,7 +122,7 @@ def evaluate(
     binary: auc (also by DeLong: auc_standard_error, auc_delong_low, auc_delong_high, the interval on the logit scale),
     average_precision, brier, log_loss, and at the threshold balanced_accuracy, sensitivity, specificity, f1, mcc
     (0 where everybody is predicted to be of one class, as in scikit-learn), confusion [[tn, fp], [fn, tp]];
-    n, n_positive.
+    n, n_positive, threshold (None where folds differ; `thresholds` lists them).
     multiclass: auc (macro mean of one class against the rest), accuracy, balanced_accuracy, log_loss; confusion (rows
     the truth), n, n_by_class.
     regression: mae, rmse, r2, pearson; n.
@@ -131,7 +131,8 @@ def evaluate(
         task: one of `TASKS`.
         y: (n,) labels, one a person: 0 or 1; 0 ... K - 1; any finite number.
         prediction: (n,) probability of 1; (n, K) probabilities; (n,) values.
-        threshold: of a binary task, chosen on other people by `choose_threshold`; None leaves its metrics None.
+        threshold: of a binary task, chosen on other people by `choose_threshold`; (n,) where people were scored by
+            models of different folds, each with its own threshold; None leaves its metrics None.
         seed: of the bootstrap.
 
     Raises:
@@ -153,7 +154,8 @@ def evaluate(
         elif limits is None:
             reasons[f"{name}_low"] = "undefined in more than one in twenty resamples"
     if task == "binary":
-        result |= {"n_positive": int(y.sum()), "threshold": None if threshold is None else float(threshold)}
+        result["n_positive"] = int(y.sum())
+        result |= _threshold_summary(threshold, reasons)
         result |= _delong_interval(y, prediction, reasons)
         if threshold is not None:
             result["confusion"] = _confusion(y, prediction >= threshold, 2)
@@ -233,7 +235,7 @@ def paired_auc_difference(y: np.ndarray, score: np.ndarray, other: np.ndarray, s
 
 
 def _statistics(
-    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | None, only: str | None = None
+    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | np.ndarray | None, only: str | None = None
 ) -> bootstrap.Statistics:
     """The function from draws (R, n) to the task's metrics, or to the one named `only`."""
     named = {
@@ -275,6 +277,14 @@ def _strata(task: str, y: np.ndarray) -> np.ndarray:
     return np.zeros(len(y)) if task == "regression" else y
 
 
+def _threshold_summary(threshold: float | np.ndarray | None, reasons: dict[str, str]) -> dict[str, Any]:
+    distinct = [] if threshold is None else [float(value) for value in np.unique(threshold)]
+    if len(distinct) == 1:
+        return {"threshold": distinct[0]}
+    reasons["threshold"] = "each fold chose its own, see thresholds" if distinct else "no threshold was given"
+    return {"threshold": None, "thresholds": distinct} if distinct else {"threshold": None}
+
+
 def _confusion(y: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[int]]:
     """People by true class (rows) and predicted class (columns)."""
     cell = y.astype(int) * classes + np.asarray(predicted).astype(int)
@@ -302,7 +312,7 @@ def _delong_interval(y: np.ndarray, p: np.ndarray, reasons: dict[str, str]) -> d
     return {names[0]: error, names[1]: low, names[2]: high}
 
 
-def _why_undefined(task: str, y: np.ndarray, name: str, threshold: float | None) -> str:
+def _why_undefined(task: str, y: np.ndarray, name: str, threshold: float | np.ndarray | None) -> str:
     if task == "regression":
         return "the values, or the predictions, are all equal"
     if task == "multiclass":

@@ -163,6 +163,17 @@ def test_without_threshold_its_metrics_are_none_with_a_reason() -> None:
     assert "auc" not in result["reasons"]
 
 
+def test_folds_may_each_have_a_threshold() -> None:
+    y, p = _binary()
+    fold = np.arange(len(y)) % 2
+    result = metrics.evaluate("binary", y, p, threshold=np.where(fold, 0.4, 0.6))
+    called = np.where(fold, p >= 0.4, p >= 0.6)
+    assert result["f1"] == pytest.approx(sk.f1_score(y, called))
+    assert result["confusion"] == sk.confusion_matrix(y, called).tolist()
+    assert (result["threshold"], result["thresholds"]) == (None, [0.4, 0.6])
+    assert metrics.evaluate("binary", y, p, np.full(len(y), 0.5)) == metrics.evaluate("binary", y, p, 0.5)
+
+
 def test_perfect_separation_says_that_the_interval_means_nothing() -> None:
     result = metrics.evaluate("binary", [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], threshold=0.5)
     assert (result["auc"], result["auc_low"], result["auc_high"]) == (1, 1, 1)
