@@ -1,0 +1,151 @@
+"""A study's recordings -> a cohort, with an account of everybody who was read.
+
+Axes: k windows of a person, B windows of the cohort, T minutes of a window.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import polars as pl
+
+from pat_keras.data.cohort import Cohort
+from pat_keras.data.readers.study import Rejection, Study
+from pat_keras.data.recording import Recording
+from pat_keras.data.windows import WindowConfig, Windows, cut_windows
+from pat_keras.errors import CohortError, LabelError
+
+Item = Recording | Rejection
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """A cohort and what became of everybody who was read.
+
+    Attributes:
+        cohort: of those kept; its metadata hold the funnel, the choices of windows and the columns' meanings.
+        rejections: everybody else.
+    """
+
+    cohort: Cohort
+    rejections: list[Rejection]
+
+
+def assemble(
+    study: Study,
+    config: WindowConfig,
+    label: str | None = None,
+    progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
+) -> Assembly:
+    """Cuts everybody's windows and joins them with the study's labels and covariates.
+
+    Args:
+        study: its recordings are used up.
+        config: of the windows.
+        label: a column of `study.people`; people without it are rejected. None rejects nobody for that.
+        progress: wraps the recordings, to show how far the reading has come.
+
+    Raises:
+        LabelError: if there is no such label.
+        CohortError: if a person is read twice, or nobody is left.
+        RecordingError: for damaged recordings, from the reader.
+    """
+    columns = [name for name in study.people.columns if name != "participant_id"]
+    if label is not None and label not in columns:
+        raise LabelError(f"{study.name}: there is no label {label!r}, expected one of {', '.join(columns)}.")
+    labelled = set(study.people.drop_nulls(label)["participant_id"]) if label else set()
+    store = _Store(config.days * 1440)
+    rejections: list[Rejection] = []
+    read: set[str] = set()
+    for item in progress(study.recordings):
+        person = item.participant_id
+        if person in read:
+            raise CohortError(f"{study.name}: participant {person} is there twice. Take one of the recordings away.")
+        read.add(person)
+        if isinstance(item, Rejection):
+            rejections.append(item)
+            continue
+        windows = cut_windows(item, config)
+        if windows.reason:
+            rejections.append(Rejection(person, windows.reason, f"{len(item)} minutes, {item.n_missing} missing"))
+        elif label is not None and person not in labelled:
+            rejections.append(Rejection(person, study.missing_label(label, person)))
+        else:
+            store.add(person, windows)
+    funnel = _funnel(len(read), rejections)
+    if not store.rows:
+        why = "; ".join(f"{step['people']} {step['step']}: {step['reason']}" for step in funnel if step["people"])
+        raise CohortError(f"{study.name}: nobody is left ({len(read)} read; {why}). Choose other windows or labels.")
+    kept = len({row["participant_id"] for row in store.rows})
+    if kept != funnel[-1]["people"]:
+        raise RuntimeError(f"{len(read)} people read, but {kept} kept and {len(rejections)} rejected")
+    metadata = {
+        "source": study.name,
+        "unit": study.unit,
+        "epoch_length": 60,
+        "synthetic": False,
+        "citation": study.citation,
+        "terms": study.terms,
+        "label": label,
+        "columns": {"start_weekday": "1 Monday ... 7 Sunday, of the window's first minute", **study.labels},
+        "windows": {
+            **dataclasses.asdict(config),
+            "passed_over": dict(store.passed_over),
+            "filled_minutes": store.filled_minutes,
+            "filled_people": store.filled_people,
+        },
+        "funnel": funnel,
+    }
+    return Assembly(Cohort(store.activity(), _table(store.rows, study), metadata), rejections)
+
+
+class _Store:
+    """Windows as they come, in one array that grows in place: a list of them, stacked at the end, would need it twice."""
+
+    def __init__(self, length: int) -> None:
+        self.rows: list[dict[str, object]] = []
+        self.passed_over: collections.Counter[str] = collections.Counter()
+        self.filled_minutes = 0
+        self.filled_people = 0
+        self._activity = np.empty((64, length), dtype=np.float32)
+
+    def add(self, person: str, windows: Windows) -> None:
+        first = len(self.rows)
+        for number, start in enumerate(windows.starts):
+            self.rows.append({"participant_id": person, "window": number, "start": start})
+        if len(self.rows) > len(self._activity):
+            self._resize(max(len(self.rows), len(self._activity) * 3 // 2))
+        self._activity[first : len(self.rows)] = windows.activity
+        self.passed_over.update(windows.passed_over)
+        self.filled_minutes += windows.filled_minutes
+        self.filled_people += windows.filled_minutes > 0
+
+    def activity(self) -> np.ndarray:
+        """All windows, (B, T) float32; nothing may be added afterwards."""
+        self._resize(len(self.rows))
+        return self._activity
+
+    def _resize(self, n_windows: int) -> None:
+        self._activity.resize((n_windows, self._activity.shape[1]), refcheck=False)  # no view of it is ever handed out
+
+
+def _table(rows: list[dict[str, object]], study: Study) -> pl.DataFrame:
+    schema = {"participant_id": pl.String, "window": pl.Int32, "start": pl.Datetime("us")}
+    table = pl.DataFrame(rows, schema=schema)
+    table = table.with_columns(pl.col("start").dt.weekday().cast(pl.Float64).alias("start_weekday"))
+    if not study.start_is_known:
+        table = table.with_columns(pl.lit(None, dtype=pl.Datetime("us")).alias("start"))
+    return table.join(study.people, on="participant_id", how="left", maintain_order="left", validate="m:1")
+
+
+def _funnel(n_read: int, rejections: list[Rejection]) -> list[dict[str, object]]:
+    """Steps {step, people, reason}: read, rejected (one for each reason, in the order they came up), kept."""
+    counts = collections.Counter(rejection.reason for rejection in rejections)
+    return [
+        {"step": "read", "people": n_read, "reason": ""},
+        *({"step": "rejected", "people": people, "reason": reason} for reason, people in counts.items()),
+        {"step": "kept", "people": n_read - len(rejections), "reason": ""},
+    ]
