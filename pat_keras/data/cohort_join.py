@@ -1,0 +1,126 @@
+"""Several cohorts made one, and the people who are in it twice under two names.
+
+Axes: B windows, T minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pat_keras.data.cohort_checks import KEY_COLUMNS, canonical_bytes
+from pat_keras.errors import CohortError
+
+_DAY_MINUTES = 24 * 60
+
+# A day with fewer moving minutes than this may equal somebody else's by chance (all of it non-wear, one stray count).
+_MOVING_MINUTES = 60
+
+Part = tuple[np.ndarray, pl.DataFrame, dict[str, Any]]  # activity (B, T), table, metadata
+
+
+def join(parts: Sequence[Part], same_people: str) -> Part:
+    """What `Cohort.concatenate` returns, as its three parts. Raises what it says there."""
+    if not parts:
+        raise CohortError("concatenate: there is no cohort to concatenate, expected at least one.")
+    if same_people not in ("refuse", "allow"):
+        raise CohortError(f"concatenate: same_people is {same_people!r}, expected 'refuse' or 'allow'.")
+    _check_alike([activity.shape[1] for activity, _, _ in parts], "minutes in a window", "Cut them to one length")
+    for key in ("unit", "epoch_length"):
+        _check_alike([metadata[key] for _, _, metadata in parts], key, "Prepare them alike")
+    table = _join_tables([table for _, table, _ in parts])
+    if same_people == "refuse":
+        pairs, ids = count_same_people([(activity, rows["participant_id"].to_list()) for activity, rows, _ in parts])
+        if pairs:
+            raise CohortError(
+                f"concatenate: {ids} participant ids in {pairs} pairs share identical recordings, so that the same "
+                "person is there under two ids and could be in training and test at once. Drop them from one of the "
+                "cohorts or give them one id; same_people='allow' keeps both."
+            )
+    return np.concatenate([activity for activity, _, _ in parts]), table, _join_metadata([part[2] for part in parts])
+
+
+def _check_alike(values: list[Any], what: str, advice: str) -> None:
+    if len(set(values)) > 1:
+        found = ", ".join(str(value) for value in values)
+        raise CohortError(f"concatenate: the cohorts differ in {what} ({found}), expected the same in all. {advice}.")
+
+
+def _join_tables(tables: list[pl.DataFrame]) -> pl.DataFrame:
+    kinds: dict[str, set[str]] = {}
+    for table in tables:
+        for name, dtype in table.schema.items():
+            if dtype != pl.Null:
+                kind = "a number" if dtype.is_numeric() or dtype == pl.Boolean else str(dtype)
+                kinds.setdefault(name, set()).add(kind)
+    mixed = [f"{name} ({' and '.join(sorted(found))})" for name, found in kinds.items() if len(found) > 1]
+    if mixed:
+        raise CohortError(
+            f"concatenate: the cohorts differ in the kind of column {', '.join(mixed)}; expected one kind. Convert or "
+            "rename it in one of them."
+        )
+    joined = pl.concat([_numbers(table) for table in tables], how="diagonal_relaxed")
+    twice = int(joined.select(KEY_COLUMNS[:2]).is_duplicated().sum())
+    if twice:
+        raise CohortError(
+            f"concatenate: {twice} windows share their participant_id and window with another, expected each pair "
+            "once. If these are different people, make the ids differ: "
+            "cohort.with_columns(participant_id=pl.lit('study_') + pl.col('participant_id'))."
+        )
+    return joined
+
+
+def _numbers(table: pl.DataFrame) -> pl.DataFrame:
+    """True and false as 1 and 0, which polars does not join with other numbers by itself."""
+    return table.with_columns(pl.col(pl.Boolean).cast(pl.Int8))
+
+
+def _join_metadata(all_metadata: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is the same in all is kept; sources, citations and funnels are listed one after the other."""
+    first = all_metadata[0]
+    joined = {key: value for key, value in first.items() if all(other.get(key) == value for other in all_metadata)}
+    joined["synthetic"] = any(metadata["synthetic"] for metadata in all_metadata)
+    for key in ("source", "citation"):
+        texts = list(dict.fromkeys(str(metadata[key]) for metadata in all_metadata if metadata.get(key)))
+        if texts:
+            joined[key] = "; ".join(texts)
+    funnels = [
+        {**step, "source": step.get("source", metadata["source"])}
+        for metadata in all_metadata
+        for step in metadata.get("funnel", [])
+    ]
+    if funnels:
+        joined["funnel"] = funnels
+    return joined
+
+
+def count_same_people(parts: Sequence[tuple[np.ndarray, Sequence[str]]]) -> tuple[int, int]:
+    """How many people appear under more than one id, by what they did.
+
+    Two ids are the same person if a whole day of theirs (1,440 minutes from the window's first; the whole window where
+    it is no multiple of a day) is equal minute by minute, with at least 60 minutes of movement in it. So the same week
+    is found, and so is another week of the same recording that shares a day; windows cut at another time of day are
+    not.
+
+    Args:
+        parts: (activity (B, T), participant_id (B,)) of each cohort.
+
+    Returns:
+        (pairs of ids that share a day, ids in any such pair).
+    """
+    owner: dict[bytes, str] = {}
+    pairs: set[tuple[str, str]] = set()
+    for activity, participant_id in parts:
+        length = activity.shape[1]
+        day = _DAY_MINUTES if length % _DAY_MINUTES == 0 else length
+        for window, name in zip(activity, participant_id, strict=True):
+            days = window.reshape(-1, day)
+            for minutes in days[(np.nan_to_num(days) != 0).sum(axis=1) >= min(_MOVING_MINUTES, day // 2)]:
+                first = owner.setdefault(hashlib.sha1(canonical_bytes(minutes)).digest(), name)
+                if first != name:
+                    pairs.add((first, name))
+    return len(pairs), len({name for pair in pairs for name in pair})
