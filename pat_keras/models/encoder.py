@@ -1,0 +1,137 @@
+"""PATEncoder: weeks in, tokens out.
+
+Axes: B people, T minutes, N patches, D embed_dim, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from pat_keras.config import WEEK_MINUTES, EncoderConfig
+from pat_keras.errors import ConfigError
+from pat_keras.models.layers import PACKAGE, TransformerBlock, patch_embedding, positions
+
+
+def compile_by_default() -> bool:
+    """Whether XLA is the faster choice here: not for TensorFlow on CPU, where plain graphs were measured faster."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.backend.backend() == "jax"
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PATEncoder(keras.Model):
+    """The PAT encoder of Ruan et al. (arXiv 2411.15240), section "Model architecture".
+
+    Input: (B, T) standardised minutes; T is any multiple of the patch size, 10,080 for a week. Output: tokens (B, N, D).
+    Built on creation, with random weights.
+
+    Args:
+        config: the shape of the encoder.
+
+    Example:
+        >>> import numpy as np, pat_keras as pat
+        >>> encoder = pat.PATEncoder(pat.EncoderConfig.small())
+        >>> encoder.embed(np.zeros((2, 10080), dtype="float32")).shape
+        (2, 96)
+    """
+
+    def __init__(self, config: EncoderConfig, **kwargs: Any) -> None:
+        if not isinstance(config, EncoderConfig):
+            raise ConfigError(f"PATEncoder takes an EncoderConfig, such as EncoderConfig.small(); it was given {config!r}.")
+        super().__init__(**{"name": "pat_encoder", **kwargs})
+        self.config = config
+        self.patch_embedding = patch_embedding(config, name="patch_embedding", dtype=self.dtype_policy)
+        self.blocks = [
+            TransformerBlock(
+                config.num_heads, config.ff_dim, config.dropout, name=f"encoder_layer_{i}", dtype=self.dtype_policy
+            )
+            for i in range(1, config.num_layers + 1)
+        ]
+        self.jit_compile = compile_by_default()
+        self.build((None, WEEK_MINUTES))
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. None of them depends on the length of the input."""
+        self.patch_embedding.build((None, None))
+        for block in self.blocks:
+            block.build((None, None, self.config.embed_dim))
+        self.built = True
+
+    def call(self, x: Any, training: bool | None = None, return_attention_scores: bool = False) -> Any:
+        """Tokens of each week, and the attention scores of every block when asked.
+
+        Args:
+            x: (B, T) standardised minutes, T a multiple of the patch size.
+            training: whether dropout is active.
+            return_attention_scores: also return the list of scores, one (B, H, N, N) a block. For a week of PAT-L that
+                is 60 MB a person and block; `iter_attention_scores` streams them.
+
+        Returns:
+            (B, N, D), or ((B, N, D), [(B, H, N, N), ...]).
+
+        Raises:
+            ConfigError: if x is not (B, T), or T is not a multiple of the patch size.
+        """
+        return self.encode(self.embed_patches(x), training, return_attention_scores)
+
+    def embed_patches(self, x: Any) -> Any:
+        """Patches with their positions, before the first block: (B, T) -> (B, N, D)."""
+        x = self.patch_embedding(x)
+        return x + ops.cast(positions(ops.shape(x)[1], self.config.embed_dim), x.dtype)
+
+    def encode(self, x: Any, training: bool | None = None, return_attention_scores: bool = False) -> Any:
+        """The transformer blocks alone, on any subset of embedded patches: (B, n, D) -> (B, n, D), and scores if asked."""
+        all_scores = []
+        for block in self.blocks:
+            x = block(x, training=training, return_attention_scores=return_attention_scores)
+            if return_attention_scores:
+                x, block_scores = x
+                all_scores.append(block_scores)
+        return (x, all_scores) if return_attention_scores else x
+
+    def embed(self, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
+        """One vector a week, the mean of its tokens: (B, T) standardised minutes -> numpy (B, D) float32."""
+        result = np.zeros((len(x), self.config.embed_dim), dtype=np.float32)
+        for low in range(0, len(x), batch_size):
+            tokens = self.predict_on_batch(np.asarray(x[low : low + batch_size], dtype=np.float32))
+            result[low : low + batch_size] = np.asarray(tokens, dtype=np.float32).mean(axis=1)
+        return result
+
+    def iter_attention_scores(
+        self, x: np.ndarray, block: int = -1, batch_size: int = 1
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Attention scores of one block for a whole cohort, a batch at a time, so that they are never held together.
+
+        Args:
+            x: (B, T) standardised minutes.
+            block: index of the block, the last by default.
+            batch_size: people a step; each takes H x N x N x 4 bytes.
+
+        Yields:
+            The slice of x, and numpy scores (b, H, N, N) float32; rows (axis 2) are queries, columns keys.
+        """
+        index = range(len(self.blocks))[block]
+        for low in range(0, len(x), batch_size):
+            part = slice(low, min(low + batch_size, len(x)))
+            tokens = self.embed_patches(ops.convert_to_tensor(np.asarray(x[part], dtype=np.float32)))
+            for earlier in self.blocks[:index]:
+                tokens = earlier(tokens, training=False)
+            _, batch_scores = self.blocks[index](tokens, training=False, return_attention_scores=True)
+            yield part, np.asarray(ops.convert_to_numpy(batch_scores), dtype=np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PATEncoder:
+        """The inverse of `get_config`."""
+        return cls(**{**config, "config": EncoderConfig.from_dict(config["config"])})
