@@ -1,0 +1,98 @@
+"""What all figures share: colours, axes, legends, numbers in words, and how a figure becomes a file or part of a page.
+
+matplotlib's `Figure` objects alone: no pyplot, no global state. Colours are distinct for people with colour vision
+deficiencies and against white; `PALETTE` names them, so that a page can give them other values at night.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PALETTE = {
+    "ink": "#1f2328",
+    "muted": "#636c76",
+    "grid": "#d9dee4",
+    "first": "#0b62a4",
+    "second": "#b3470a",
+    "third": "#00785b",
+    "fourth": "#8a4a9e",
+}
+SERIES = ("first", "second", "third", "fourth")
+
+
+def square_axes(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """A figure with one square axes from 0 to 1."""
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    axes = figure.subplots()
+    style(axes, title, x_label, y_label)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    return figure, axes
+
+
+def style(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Gives axes their texts, a light grid, and the colours of the palette."""
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=PALETTE["ink"])
+    axes.set_xlabel(x_label, color=PALETTE["ink"])
+    axes.set_ylabel(y_label, color=PALETTE["ink"])
+    axes.tick_params(colors=PALETTE["muted"], labelcolor=PALETTE["ink"], labelsize=9)
+    axes.grid(color=PALETTE["grid"], linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(PALETTE["muted"])
+
+
+def legend(axes: Axes, place: str, title: str | None = None) -> None:
+    """A legend without a frame, if anything has a label; `place` as matplotlib's `loc`."""
+    if not axes.get_legend_handles_labels()[0]:
+        return
+    drawn = axes.legend(
+        loc=place, title=title, frameon=False, fontsize=9, title_fontsize=9, labelcolor=PALETTE["ink"],
+        alignment="left",
+    )  # fmt: skip
+    drawn.get_title().set_color(PALETTE["ink"])
+
+
+def with_interval(result: Mapping[str, Any], name: str, digits: int = 2) -> str:
+    """A metric and its interval in words: "0.81 (0.70 to 0.90)"; "undefined" where it is None."""
+    value, low, high = (result.get(key) for key in (name, f"{name}_low", f"{name}_high"))
+    if value is None:
+        return "undefined"
+    limits = "" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{value:.{digits}f}{limits}"
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """The figure as an `<svg>` element to put into a page: the same bytes every time, text as text.
+
+    Args:
+        figure: to draw.
+        name: of the figure on its page, from which its internal ids are made.
+    """
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    # Several figures share one page: groups are numbered alike in each, and nothing refers to them.
+    return re.sub(r'<g id="[a-zA-Z][\w.]*_\d+">', "<g>", text)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes the figure, complete or not at all; the name's ending (.png, .svg, .pdf) decides the format."""
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        figure.savefig(partial, format=path.suffix[1:], dpi=150, facecolor="white")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
