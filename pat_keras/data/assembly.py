@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ import polars as pl
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
-from pat_keras.data.windows import WindowConfig, Windows, cut_windows
+from pat_keras.data.windows import DAY_MINUTES, WindowConfig, Windows, cut_windows
 from pat_keras.errors import CohortError, LabelError
 
 Item = Recording | Rejection
@@ -57,8 +58,10 @@ def assemble(
     if label is not None and label not in columns:
         raise LabelError(f"{study.name}: there is no label {label!r}, expected one of {', '.join(columns)}.")
     labelled = set(study.people.drop_nulls(label)["participant_id"]) if label else set()
-    store = _Store(config.days * 1440)
-    rejections: list[Rejection] = []
+    store = _Store(config.days * DAY_MINUTES, study.ceiling)
+    by_reader: list[Rejection] = []
+    by_windows: list[Rejection] = []
+    by_label: list[Rejection] = []
     read: set[str] = set()
     for item in progress(study.recordings):
         person = item.participant_id
@@ -66,15 +69,16 @@ def assemble(
             raise CohortError(f"{study.name}: participant {person} is there twice. Take one of the recordings away.")
         read.add(person)
         if isinstance(item, Rejection):
-            rejections.append(item)
+            by_reader.append(item)
             continue
         windows = cut_windows(item, config)
         if windows.reason:
-            rejections.append(Rejection(person, windows.reason, f"{len(item)} minutes, {item.n_missing} missing"))
+            by_windows.append(Rejection(person, windows.reason, f"{len(item)} minutes, {item.n_missing} missing"))
         elif label is not None and person not in labelled:
-            rejections.append(Rejection(person, study.missing_label(label, person)))
+            by_label.append(Rejection(person, study.missing_label(label, person)))
         else:
             store.add(person, windows)
+    rejections = by_reader + by_windows + by_label
     funnel = _funnel(len(read), rejections)
     if not store.rows:
         why = "; ".join(f"{step['people']} {step['step']}: {step['reason']}" for step in funnel if step["people"])
@@ -97,19 +101,23 @@ def assemble(
             "filled_minutes": store.filled_minutes,
             "filled_people": store.filled_people,
         },
+        "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "funnel": funnel,
     }
     return Assembly(Cohort(store.activity(), _table(store.rows, study), metadata), rejections)
 
 
 class _Store:
-    """Windows as they come, in one array that grows in place: a list of them, stacked at the end, would need it twice."""
+    """Windows as they come, in one array that grows in place: a list, stacked at the end, would need it twice."""
 
-    def __init__(self, length: int) -> None:
-        self.rows: list[dict[str, object]] = []
+    def __init__(self, length: int, ceiling: int) -> None:
+        self.rows: list[dict[str, Any]] = []
         self.passed_over: collections.Counter[str] = collections.Counter()
         self.filled_minutes = 0
         self.filled_people = 0
+        self.ceiling_minutes = 0
+        self.ceiling_people = 0
+        self._ceiling = ceiling
         self._activity = np.empty((64, length), dtype=np.float32)
 
     def add(self, person: str, windows: Windows) -> None:
@@ -122,6 +130,9 @@ class _Store:
         self.passed_over.update(windows.passed_over)
         self.filled_minutes += windows.filled_minutes
         self.filled_people += windows.filled_minutes > 0
+        at_ceiling = int(np.count_nonzero(windows.activity >= self._ceiling))
+        self.ceiling_minutes += at_ceiling
+        self.ceiling_people += at_ceiling > 0
 
     def activity(self) -> np.ndarray:
         """All windows, (B, T) float32; nothing may be added afterwards."""
@@ -132,8 +143,8 @@ class _Store:
         self._activity.resize((n_windows, self._activity.shape[1]), refcheck=False)  # no view of it is ever handed out
 
 
-def _table(rows: list[dict[str, object]], study: Study) -> pl.DataFrame:
-    schema = {"participant_id": pl.String, "window": pl.Int32, "start": pl.Datetime("us")}
+def _table(rows: list[dict[str, Any]], study: Study) -> pl.DataFrame:
+    schema: dict[str, Any] = {"participant_id": pl.String, "window": pl.Int32, "start": pl.Datetime("us")}
     table = pl.DataFrame(rows, schema=schema)
     table = table.with_columns(pl.col("start").dt.weekday().cast(pl.Float64).alias("start_weekday"))
     if not study.start_is_known:
@@ -141,8 +152,8 @@ def _table(rows: list[dict[str, object]], study: Study) -> pl.DataFrame:
     return table.join(study.people, on="participant_id", how="left", maintain_order="left", validate="m:1")
 
 
-def _funnel(n_read: int, rejections: list[Rejection]) -> list[dict[str, object]]:
-    """Steps {step, people, reason}: read, rejected (one for each reason, in the order they came up), kept."""
+def _funnel(n_read: int, rejections: list[Rejection]) -> list[dict[str, Any]]:
+    """Steps {step, people, reason}: read, rejected (one a reason: the reader's, the windows', the label's), kept."""
     counts = collections.Counter(rejection.reason for rejection in rejections)
     return [
         {"step": "read", "people": n_read, "reason": ""},

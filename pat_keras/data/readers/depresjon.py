@@ -77,6 +77,7 @@ def read_depresjon(raw: str | pathlib.Path, *, trim: bool = True) -> Study:
         labels=_LABELS,
         missing_label=lambda label, _: f"no {label} in scores.csv",
         unit="counts",
+        ceiling=8000,
         start_is_known=True,
         citation=CITATION,
         terms=TERMS,

@@ -87,6 +87,7 @@ def read_nhanes(raw: str | pathlib.Path, cycle: str, label: str | None = None) -
         labels=meanings,
         missing_label=lambda name, participant_id: missing_reason(name, ages.get(participant_id)),
         unit="counts",
+        ceiling=_RANGES["PAXINTEN"][1],
         start_is_known=False,
         citation=CITATION.format(years=YEARS[cycle]),
         terms=TERMS,
@@ -100,7 +101,8 @@ def _recordings(path: pathlib.Path) -> Iterator[Recording | Rejection]:
         if seqn in seen:
             raise RecordingError(
                 f"{path}, row {first_row}: SEQN {seqn:.0f} is back after rows of others; its first row is "
-                f"{seen[seqn]}. The rows of a person must stand together, once: sort the file by SEQN and PAXN, or remove the copy."
+                f"{seen[seqn]}. The rows of a person must stand together, once: sort the file by SEQN and PAXN, or "
+                "remove the copy."
             )
         seen[seqn] = first_row
         yield _person(rows, f"{path}", first_row)

@@ -38,6 +38,7 @@ class Study:
         labels: what the numbers of each column of `people` mean.
         missing_label: says why somebody has no value of a label: (label, participant_id) -> reason, for the counts.
         unit: of the activity.
+        ceiling: the largest value the device can store, in `unit`.
         start_is_known: False where the source withholds its dates; the recordings' start then has the right day of the
             week and clock time, in a made-up week.
         citation: whom to cite.
@@ -51,6 +52,7 @@ class Study:
     labels: dict[str, str]
     missing_label: Callable[[str, str], str]
     unit: str
+    ceiling: int
     start_is_known: bool
     citation: str
     terms: str

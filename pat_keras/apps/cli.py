@@ -1,0 +1,78 @@
+"""What every command does around its work: flags, help, errors as one paragraph, exit status.
+
+Only the standard library and absl are imported here, so that `--help` and a mistyped flag answer at once.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from pat_keras.errors import PATError
+
+_HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
+_WIDTH = 100
+OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+
+def execute(
+    argv: Sequence[str], flag_values: flags.FlagValues, doc: str, command: Callable[[flags.FlagValues], None]
+) -> int:
+    """Parses flags, runs a command with them and turns the user's mistakes into one paragraph on stderr.
+
+    Args:
+        argv: name of the program, then its arguments. `--flagfile=FILE` reads flags from a file.
+        flag_values: the flags of this command, defined with `flag_values=`; fresh ones for each call, so that two
+            commands of one process never share a flag.
+        doc: what the command does, for `--help`.
+        command: the work; any other exception than those below is a bug of ours and is left to show its traceback.
+
+    Returns:
+        The exit status: 0 if the work is done; 2 for a bad flag, `PATError`, or a file or folder that the system
+        refuses to read or write; 130 if stopped by the keyboard.
+    """
+    program = "pat-" + pathlib.PurePath(argv[0]).stem.removeprefix("pat-")  # also for `python -m pat_keras.apps.NAME`
+    if any(argument in _HELP for argument in argv[1:]):
+        print(help_text(program, doc, flag_values))
+        return OK
+    try:
+        rest = flag_values(list(argv))[1:]
+        if rest:
+            raise flags.Error(f"Unexpected argument {rest[0]!r}; settings are given as --name=value.")
+        command(flag_values)
+    except flags.Error as error:
+        return _fail(program, f"{error} See {program} --help.")
+    except PATError as error:
+        return _fail(program, str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _fail(program, f"{error.filename}: {error.strerror}. Check the path and its permissions.")
+    except KeyboardInterrupt:
+        print(f"\n{program}: stopped by the keyboard.", file=sys.stderr)
+        return INTERRUPTED
+    return OK
+
+
+def help_text(program: str, doc: str, flag_values: flags.FlagValues) -> str:
+    """The command's description and every flag with its default, in the order of their definition."""
+    lines = [doc.strip(), "", f"Flags of {program}:"]
+    for name in flag_values:
+        flag = flag_values[name]
+        lines.append(f"  --[no]{name}" if flag.boolean else f"  --{name}")
+        text = str(flag.help)
+        if flag.default is not None:
+            default = flag.default_as_str.strip("'")  # absl puts quotes around it
+            text += f" Default: {default}."
+        lines += textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines += ["  --flagfile", " " * 6 + "Read flags from this file, one a line."]
+    return "\n".join(lines)
+
+
+def _fail(program: str, message: str) -> int:
+    print(f"{program}: " + " ".join(message.split()), file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,185 @@
+"""Recordings of a study in, one cohort (Parquet) out, with an account of everybody who was read.
+
+  pat-prepare --source=depresjon --raw=depresjon.zip --out=depresjon.parquet
+  pat-prepare --source=nhanes --cycle=D --raw=FOLDER --label=depression --out=nhanes_d.parquet
+
+Beside the cohort lies NAME.rejected.csv: everybody who was read and not kept, and why.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from pat_keras.apps import cli
+from pat_keras.apps.flags import define_output, define_windows, window_config
+from pat_keras.errors import CohortError, ConfigError
+
+if TYPE_CHECKING:  # polars and the rest are imported when the flags are known to be right
+    from pat_keras.data.assembly import Assembly
+    from pat_keras.data.readers.study import Study
+
+_ONLY_FOR = {"cycle": "nhanes", "trim": "depresjon"}
+
+
+def define_flags() -> flags.FlagValues:
+    """The flags of pat-prepare."""
+    values = flags.FlagValues()
+    flags.DEFINE_enum("source", None, ["depresjon", "nhanes"], "The study.", required=True, flag_values=values)
+    flags.DEFINE_string(
+        "raw",
+        None,
+        "Where its files are. depresjon: the published zip or its unpacked folder. nhanes: the folder with "
+        "PAXRAW_C.xpt or PAXRAW_D.xpt, and DEMO, DPQ, SLQ and BMX of the same cycle for the labels.",
+        required=True,
+        flag_values=values,
+    )
+    define_output(values, "The cohort file to write, NAME.parquet.")
+    flags.DEFINE_string(
+        "label",
+        None,
+        "Keep only people with this label: depressed, madrs1, ... (depresjon); depression, sleep_disorder, "
+        "sleep_abnormality, age, sex, bmi_30, ... (nhanes). All labels that the files give are written in any case.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum("cycle", None, ["C", "D"], "nhanes: C is 2003-2004, D is 2005-2006.", flag_values=values)
+    flags.DEFINE_boolean(
+        "trim",
+        True,
+        "depresjon: leave out what was recorded after the days of scores.csv, when the device was no longer worn.",
+        flag_values=values,
+    )
+    define_windows(values)
+    return values
+
+
+def prepare(values: flags.FlagValues) -> None:
+    """Reads, cuts, writes, reads back and reports.
+
+    Raises:
+        PATError: for anything wrong with the flags or the files.
+    """
+    for name, source in _ONLY_FOR.items():
+        if values[name].present and values.source != source:
+            raise ConfigError(f"--{name} is for --source={source}, but --source is {values.source}. Leave it out.")
+    if values.source == "nhanes" and values.cycle is None:
+        raise ConfigError("--source=nhanes needs --cycle=C (2003-2004) or --cycle=D (2005-2006).")
+    config = window_config(values)
+    out = pathlib.Path(values.out)
+    rejected = out.with_suffix(".rejected.csv")
+    _check_free(out, rejected, values.overwrite)
+
+    from tqdm import tqdm
+
+    from pat_keras.data.assembly import assemble
+
+    study = _open_study(values)
+    assembly = assemble(
+        study,
+        config,
+        values.label,
+        lambda items: tqdm(items, desc=study.name, unit=" people", total=study.expected_people, file=sys.stderr),
+    )
+    _write(assembly, out, rejected, values.overwrite)
+    print(_report(study, assembly, out, rejected))
+
+
+def _check_free(out: pathlib.Path, rejected: pathlib.Path, overwrite: bool) -> None:
+    """Refuses a wrong or taken --out before minutes are spent on reading."""
+    if out.suffix != ".parquet":
+        raise CohortError(f"--out is {out}, expected the name of a file that ends in .parquet.")
+    for path in (out, rejected):
+        if path.is_dir():
+            raise CohortError(f"{path}: is a folder, expected the name of a file to write. Choose another --out.")
+        if path.exists() and not overwrite:
+            raise CohortError(f"{path}: is already there. Choose another --out, or give --overwrite to replace it.")
+
+
+def _open_study(values: flags.FlagValues) -> Study:
+    if values.source == "depresjon":
+        from pat_keras.data.readers.depresjon import read_depresjon
+
+        return read_depresjon(values.raw, trim=values.trim)
+    from pat_keras.data.readers.nhanes import read_nhanes
+
+    return read_nhanes(values.raw, values.cycle, values.label)
+
+
+def _write(assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path, overwrite: bool) -> None:
+    """Writes both files, then reads the cohort back: status 0 means that it is there and whole."""
+    import polars as pl
+
+    from pat_keras.data.cohort import Cohort
+    from pat_keras.data.files import atomic_write
+
+    rows = [(one.participant_id, one.reason, one.detail) for one in assembly.rejections]
+    schema = dict.fromkeys(("participant_id", "reason", "detail"), pl.String)
+    with atomic_write(rejected, overwrite=overwrite, error=CohortError) as temporary:
+        pl.DataFrame(rows, schema=schema, orient="row").write_csv(temporary)
+    assembly.cohort.write(out, overwrite=overwrite)
+    if Cohort.read(out).content_hash() != assembly.cohort.content_hash():
+        raise CohortError(f"{out}: what was read back is not what was written. Check the disk, and run again.")
+
+
+def _report(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path) -> str:
+    cohort = assembly.cohort
+    windows = cohort.metadata["windows"]
+    lines = ["", f"{study.name:<72}{'people':>8}"]
+    for step in cohort.metadata["funnel"]:
+        name = f"{step['step']}: {step['reason']}" if step["reason"] else step["step"]
+        lines.append(f"  {name:<70}{step['people']:>8,}")
+    where = {"midnight": "from midnight", "first_sample": "from the first sample"}[windows["start"]]
+    lines += ["", f"{cohort.n_windows:,} windows of {windows['days']} days {where}"]
+    for reason, places in windows["passed_over"].items():
+        lines.append(f"{places:,} places for a window passed over: {reason}")
+    if windows["filled_minutes"]:
+        lines.append(
+            f"{windows['filled_minutes']:,} missing minutes of {windows['filled_people']:,} people filled "
+            f"(--fill_gaps={windows['fill_gaps']})"
+        )
+    ceiling = cohort.metadata["at_ceiling"]
+    if ceiling["minutes"]:
+        lines.append(
+            f"{ceiling['minutes']:,} minutes of {ceiling['people']:,} people are at the device's ceiling of "
+            f"{ceiling['value']:,} {study.unit}; they are kept as they are"
+        )
+    lines += ["", *_label_lines(assembly), ""]
+    lines += [f"cohort:   {out} ({out.stat().st_size / 1e6:.1f} MB)", f"rejected: {rejected}"]
+    for name, text in (("terms:", study.terms), ("cite:", study.citation)):
+        lines += textwrap.wrap(text, 110, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
+    return "\n".join(lines)
+
+
+def _label_lines(assembly: Assembly) -> list[str]:
+    """One line a label, counting people, not windows."""
+    people = assembly.cohort.table.unique("participant_id", keep="first", maintain_order=True)
+    lines = [f"{'label':<20}{'people':>8}{'missing':>9}  values"]
+    for name, meaning in assembly.cohort.metadata["columns"].items():
+        if name not in people.columns or name == "start_weekday":
+            continue
+        values = people[name].drop_nulls()
+        if values.is_in([0.0, 1.0]).all():
+            found = f"1: {int(values.sum()):,}, 0: {int((values == 0).sum()):,}"
+        else:
+            found = f"{values.min():g} to {values.max():g}, median {values.median():g}"
+        lines.append(f"{name:<20}{len(values):>8,}{len(people) - len(values):>9,}  {found}  ({meaning})")
+    return lines
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command: returns the exit status."""
+    return cli.execute(argv, define_flags(), __doc__ or "", prepare)
+
+
+def run() -> None:
+    """Entry point of `pat-prepare`."""
+    sys.exit(main(sys.argv))
+
+
+if __name__ == "__main__":
+    run()
