@@ -1,1 +1,87 @@
-"""PAT."""
+"""PAT, the Pretrained Actigraphy Transformer, for Keras 3: the public names, loaded when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pat_keras._version import __version__
+
+if TYPE_CHECKING:
+    from pat_keras.checkpoints.official import load_official, load_official_into, save_official
+    from pat_keras.checkpoints.registry import PRESETS
+    from pat_keras.checkpoints.weights import load_weights
+    from pat_keras.config import EncoderConfig, FinetuneConfig
+    from pat_keras.data.cohort import Cohort
+    from pat_keras.data.simulate import simulate_cohort
+    from pat_keras.errors import (
+        CheckpointError,
+        CohortError,
+        ConfigError,
+        LabelError,
+        PATError,
+        RecordingError,
+        RunError,
+    )
+    from pat_keras.models.classifier import PATClassifier
+    from pat_keras.models.encoder import PATEncoder
+    from pat_keras.models.mae import PATMaskedAutoencoder
+    from pat_keras.training.finetune import finetune
+
+# Where each public name lives. Loaded on first use, so that `import pat_keras` and `--help` stay fast.
+_HOMES = {
+    "PRESETS": "checkpoints.registry",
+    "CheckpointError": "errors",
+    "Cohort": "data.cohort",
+    "CohortError": "errors",
+    "ConfigError": "errors",
+    "EncoderConfig": "config",
+    "FinetuneConfig": "config",
+    "LabelError": "errors",
+    "PATClassifier": "models.classifier",
+    "PATEncoder": "models.encoder",
+    "PATError": "errors",
+    "PATMaskedAutoencoder": "models.mae",
+    "RecordingError": "errors",
+    "RunError": "errors",
+    "finetune": "training.finetune",
+    "load_official": "checkpoints.official",
+    "load_official_into": "checkpoints.official",
+    "load_weights": "checkpoints.weights",
+    "save_official": "checkpoints.official",
+    "simulate_cohort": "data.simulate",
+}
+
+__all__ = [
+    "PRESETS",
+    "CheckpointError",
+    "Cohort",
+    "CohortError",
+    "ConfigError",
+    "EncoderConfig",
+    "FinetuneConfig",
+    "LabelError",
+    "PATClassifier",
+    "PATEncoder",
+    "PATError",
+    "PATMaskedAutoencoder",
+    "RecordingError",
+    "RunError",
+    "__version__",
+    "finetune",
+    "load_official",
+    "load_official_into",
+    "load_weights",
+    "save_official",
+    "simulate_cohort",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"pat_keras.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'pat_keras' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -28,7 +28,13 @@ _ASSUMED_BATCH = 32
 
 
 def fold_kernels(
-    query_kernel: Any, query_bias: Any, key_kernel: Any, value_kernel: Any, value_bias: Any, output_kernel: Any, output_bias: Any
+    query_kernel: Any,
+    query_bias: Any,
+    key_kernel: Any,
+    value_kernel: Any,
+    value_bias: Any,
+    output_kernel: Any,
+    output_bias: Any,
 ) -> tuple[Any, Any, Any, Any]:
     """Fold the original's seven tensors that matter into the four that the folded form multiplies by.
 

@@ -167,7 +167,9 @@ class PATClassifier(keras.Model):
             "task": self.task,
             "num_classes": self.num_classes,
             "dropout": self.dropout,
-            "standardization": None if standardization is None else keras.saving.serialize_keras_object(standardization),
+            "standardization": None
+            if standardization is None
+            else keras.saving.serialize_keras_object(standardization),
         }
 
     @classmethod

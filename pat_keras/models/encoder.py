@@ -45,7 +45,9 @@ class PATEncoder(keras.Model):
 
     def __init__(self, config: EncoderConfig, **kwargs: Any) -> None:
         if not isinstance(config, EncoderConfig):
-            raise ConfigError(f"PATEncoder takes an EncoderConfig, such as EncoderConfig.small(); it was given {config!r}.")
+            raise ConfigError(
+                f"PATEncoder takes an EncoderConfig, such as EncoderConfig.small(); it was given {config!r}."
+            )
         super().__init__(**{"name": "pat_encoder", **kwargs})
         self.config = config
         self.patch_embedding = patch_embedding(config, name="patch_embedding", dtype=self.dtype_policy)
@@ -126,6 +128,22 @@ class PATEncoder(keras.Model):
                 tokens = earlier(tokens, training=False)
             _, batch_scores = self.blocks[index](tokens, training=False, return_attention_scores=True)
             yield part, np.asarray(ops.convert_to_numpy(batch_scores), dtype=np.float32)
+
+    @classmethod
+    def from_preset(cls, name: str, *, cache: str | None = None) -> PATEncoder:
+        """The authors' published encoder of that name, such as "pat_large_29k", from the cache or else downloaded.
+
+        Args:
+            name: one of `pat_keras.PRESETS`.
+            cache: folder of downloaded files; None for PAT_KERAS_CACHE or the user's cache folder.
+
+        Raises:
+            CheckpointError: if there is no such preset, it can't be fetched, or the file is not what it should be.
+        """
+        # The one import against the direction of the house, kept inside: users look for this on the class.
+        from pat_keras.checkpoints.weights import load_preset
+
+        return load_preset(name, cache=cache)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
