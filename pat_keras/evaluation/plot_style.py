@@ -17,6 +17,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pat_keras.data.files import atomic_write
+from pat_keras.errors import RunError
+
 PALETTE = {
     "ink": "#1f2328",
     "muted": "#636c76",
@@ -87,12 +90,11 @@ def to_svg(figure: Figure, name: str) -> str:
     return re.sub(r'<g id="[a-zA-Z][\w.]*_\d+">', "<g>", text)
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes the figure, complete or not at all; the name's ending (.png, .svg, .pdf) decides the format."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format=path.suffix[1:], dpi=150, facecolor="white")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+def save(figure: Figure, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Writes the figure, complete or not at all; the name's ending (.png, .svg, .pdf) decides the format.
+
+    Raises:
+        RunError: if the file is already there and `overwrite` is off, or can't be written.
+    """
+    with atomic_write(path, overwrite=overwrite, error=RunError) as temporary:
+        figure.savefig(temporary, format=pathlib.Path(path).suffix[1:], dpi=150, facecolor="white")

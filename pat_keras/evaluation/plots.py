@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -119,8 +120,8 @@ def score_histogram_figure(
         of_class = p[y == k]
         color = PALETTE[SERIES[k]]
         axes.hist(
-            of_class, bins=bins.tolist(), weights=np.full(len(of_class), 1 / max(1, len(of_class))), alpha=0.35,
-            color=color, hatch=hatch, edgecolor=color, histtype="stepfilled", linewidth=1.2,
+            of_class, bins=bins.tolist(), weights=np.full(len(of_class), 1 / max(1, len(of_class))), hatch=hatch,
+            facecolor=to_rgba(color, 0.3), edgecolor=color, histtype="stepfilled", linewidth=1.2,
             label=f"{names[k]} (n = {len(of_class)})",
         )  # fmt: skip
     if threshold is not None:

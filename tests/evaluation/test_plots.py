@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from pat_keras.errors import RunError
 from pat_keras.evaluation import metrics, plot_style, plots
 from pat_keras.evaluation.calibration import calibration_groups
 
@@ -160,6 +161,8 @@ def test_save_writes_whole_files(sample, tmp_path) -> None:
     for name in ("roc.png", "roc.svg"):
         plot_style.save(figure, tmp_path / name)
     assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(RunError, match="already there"):
+        plot_style.save(figure, tmp_path / "roc.png")
     with pytest.raises(ValueError, match="not supported"):
         plot_style.save(figure, tmp_path / "roc.unknown")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["roc.png", "roc.svg"]

@@ -1,0 +1,300 @@
+"""`report.html` of a finished run: what was run, on whom, how well, and how far that may be believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pat_keras._version import __version__
+from pat_keras.data.files import atomic_write
+from pat_keras.errors import RunError
+from pat_keras.evaluation import report_page as page
+from pat_keras.evaluation.plot_style import with_interval
+from pat_keras.evaluation.report_figures import result_figures, training_figure
+from pat_keras.evaluation.report_page import Section
+from pat_keras.evaluation.run_folder import Run, read_run
+
+# The metrics of each task, first the one that the page opens with.
+TITLES = {
+    "binary": {
+        "auc": "AUC",
+        "average_precision": "Average precision",
+        "balanced_accuracy": "Balanced accuracy",
+        "sensitivity": "Sensitivity",
+        "specificity": "Specificity",
+        "f1": "F1",
+        "mcc": "Matthews correlation (MCC)",
+        "brier": "Brier score (lower is better)",
+        "log_loss": "Log loss (lower is better)",
+    },
+    "multiclass": {
+        "auc": "AUC, mean of each class against the rest",
+        "accuracy": "Accuracy",
+        "balanced_accuracy": "Balanced accuracy",
+        "log_loss": "Log loss (lower is better)",
+    },
+    "regression": {
+        "mae": "MAE, mean absolute error (lower is better)",
+        "rmse": "RMSE, root mean squared error (lower is better)",
+        "r2": "R²",
+        "pearson": "Pearson correlation",
+    },
+}
+_TASK_WORDS = {"binary": "two classes", "multiclass": "several classes", "regression": "a number"}
+_PARTS = ("train", "validation", "test")
+
+# Shown in places of their own, not in the table of what was read.
+_DATA_ELSEWHERE = ("funnel", "citation", "terms", "columns", "synthetic")
+
+
+def write_report(run_folder: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes `report.html` into a run directory from the other files there, in place of an earlier one.
+
+    Needs metrics.json and predictions.csv; history.csv, config.json, data.json and flags.txt add their parts.
+
+    Args:
+        run_folder: of a finished run.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        RunError: if a file that is needed is missing, or one is not what it should be.
+        LabelError: if the windows of one person have different labels.
+    """
+    run = read_run(run_folder)
+    path = run.folder / "report.html"
+    with atomic_write(path, overwrite=True, error=RunError) as temporary:
+        temporary.write_text(render(run), encoding="utf-8")
+    return path
+
+
+def render(run: Run) -> str:
+    """The report as HTML text."""
+    label = run.data.get("label") or run.config.get("label") or "label"
+    sections = [
+        Section("Results", _results(run)),
+        Section("Figures", f'<div class="figures">{"".join(result_figures(run))}</div>'),
+        *_confusion(run),
+        *_folds(run),
+        *([Section("Training", training_figure(run))] if run.history else []),
+        Section("Data", _data(run)),
+        Section("What was run", _what_was_run(run)),
+        Section("Limits and intended use", page.bullets(_limits(run))),
+        Section("Sources and licences", page.bullets(_sources(run))),
+    ]
+    title = f"{label}: prediction of {_TASK_WORDS[run.task]} from actigraphy"
+    return page.page(title, _opening(run), sections, f"Written by pat_keras {__version__} from {run.folder.name}.")
+
+
+def _opening(run: Run) -> str:
+    banner = ""
+    if run.synthetic:
+        banner = (
+            '<div class="banner" role="note"><strong>Synthetic data</strong>The people of this run were made by a '
+            "program. The numbers show that the software works. They say nothing about any real person, illness or "
+            "model.</div>\n"
+        )
+    test = run.metrics["test"]
+    name, title = next(iter(TITLES[run.task].items()))
+    words = f"{title.split(',')[0]} {with_interval(test, name)} on {test.get('n')} people the model had not seen."
+    return banner + page.paragraph(words, "lead") + page.paragraph(_comparison(run, name))
+
+
+def _comparison(run: Run, name: str) -> str:
+    """What the baseline reaches on the same people, and whether the difference is clear."""
+    baseline, difference = run.metrics.get("baseline"), run.metrics.get("difference") or {}
+    if not baseline:
+        return "No baseline was computed, so nothing is said about what simpler means reach."
+    words = f"On the same people, {baseline.get('name', 'the baseline')} reaches {with_interval(baseline, name)}."
+    value, low, high = (difference.get(key) for key in (name, "low", "high"))
+    if value is None or low is None or high is None:
+        return words
+    words += f" Difference {value:+.2f} ({low:+.2f} to {high:+.2f}): "
+    if low <= 0 <= high:
+        return words + "the interval includes zero, so these people do not show which of the two is better."
+    better = (value > 0) != (name == "mae")
+    return (
+        words
+        + f"the model is {'better' if better else 'worse'} than the baseline by more than the draw of people explains."
+    )
+
+
+def _results(run: Run) -> str:
+    columns = {"Test": run.metrics["test"]}
+    if run.metrics.get("validation"):
+        columns["Validation"] = run.metrics["validation"]
+    if run.metrics.get("baseline"):
+        columns["Baseline, test"] = run.metrics["baseline"]
+    rows = [
+        [title, *(_value(result, name) for result in columns.values())]
+        for name, title in TITLES[run.task].items()
+        if any(name in result for result in columns.values())
+    ]
+    rows.append(["People", *(_people(result) for result in columns.values())])
+    if run.task == "binary":
+        rows.append(["Threshold", *(_threshold(result) for result in columns.values())])
+    interval = run.metrics["test"].get("interval") or {}
+    caption = "Results by participant" + (
+        f"; below each, its {100 * interval['level']:.0f} % interval ({interval['method']}, "
+        f"{interval['resamples']} resamples)" if {"level", "method", "resamples"} <= set(interval) else ""
+    )  # fmt: skip
+    note = ""
+    if "Validation" in columns:
+        note = page.paragraph(
+            "Validation people decided when training stopped"
+            + (" and where the threshold lies" if run.task == "binary" else "")
+            + ", so their numbers flatter the model. The test people decided nothing.",
+            "muted",
+        )
+    return page.table(caption, ["Metric", *columns], rows) + note
+
+
+def _value(result: Mapping[str, Any], name: str) -> tuple[str, str]:
+    value, low, high = (result.get(key) for key in (name, f"{name}_low", f"{name}_high"))
+    if value is None:
+        return "undefined", (result.get("reasons") or {}).get(name, "")
+    return f"{value:.3f}", "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _people(result: Mapping[str, Any]) -> tuple[str, str]:
+    positive = result.get("n_positive")
+    return str(result.get("n", "")), "" if positive is None else f"{positive} of class 1"
+
+
+def _threshold(result: Mapping[str, Any]) -> str:
+    if result.get("thresholds"):
+        return f"{min(result['thresholds']):.3f} to {max(result['thresholds']):.3f}, one a fold"
+    return "" if result.get("threshold") is None else f"{result['threshold']:.3f}"
+
+
+def _confusion(run: Run) -> list[Section]:
+    """The confusion matrix of the test people, with shares of each true class."""
+    cells = run.metrics["test"].get("confusion")
+    if not cells:
+        return []
+    names = run.class_names if run.task == "multiclass" else ["0", "1"]
+    rows = []
+    for name, row in zip(names, cells, strict=True):
+        total = sum(row)
+        rows.append([f"truly {name}", *((str(c), f"{c / total:.0%}" if total else "") for c in row), str(total)])
+    caption = "Test people by true and predicted class" + (" at the threshold" if run.task == "binary" else "")
+    header = ["", *(f"predicted {name}" for name in names), "people"]
+    return [Section("Confusion", page.table(caption, header, rows))]
+
+
+def _folds(run: Run) -> list[Section]:
+    folds = run.metrics.get("folds") or []
+    names = [name for name in TITLES[run.task] if any(name in fold for fold in folds)]
+    if not names:
+        return []
+    rows = [
+        [fold.get("fold", place), *(_value(fold, name) for name in names), fold.get("n", "")]
+        for place, fold in enumerate(folds)
+    ]
+    header = ["Fold", *(TITLES[run.task][name].split(" (")[0] for name in names), "People"]
+    return [Section("Folds", page.table("Test people of each fold", header, rows))]
+
+
+def _data(run: Run) -> str:
+    parts = []
+    funnel = run.data.get("funnel") or []
+    if funnel:
+        several = any(step.get("source") for step in funnel)
+        rows = [
+            [*([step.get("source", "")] if several else []), step.get("step", ""), step.get("people", ""),
+             step.get("reason", "")]
+            for step in funnel
+        ]  # fmt: skip
+        header = [*(["Source"] if several else []), "Step", "People", "Reason"]
+        parts.append(page.table("Who was read, rejected and kept", header, rows))
+    parts.append(page.table("Who was used for what", *_people_by_part(run)))
+    described = _flat({key: value for key, value in run.data.items() if key not in _DATA_ELSEWHERE})
+    if described:
+        parts.append(page.table("What was read", ["", "Value"], described))
+    return "".join(parts)
+
+
+def _people_by_part(run: Run) -> tuple[list[str], list[list[object]]]:
+    rows: list[list[object]] = []
+    for part in _PARTS:
+        own = run.predictions.filter(pl.col("part") == part)
+        if own.is_empty():
+            continue
+        windows = own.unique(["participant_id", "window"]).height
+        row: list[object] = [part, own["participant_id"].n_unique(), windows]
+        if run.task == "binary":
+            positive = own.filter(pl.col("label").cast(pl.Float64, strict=False) == 1)
+            row.append(positive["participant_id"].n_unique())
+        rows.append(row)
+    return ["Part", "People", "Windows", *(["People of class 1"] if run.task == "binary" else [])], rows
+
+
+def _what_was_run(run: Run) -> str:
+    parts = [page.table("Settings", ["Setting", "Value"], _flat(run.config))] if run.config else []
+    if run.flags:
+        parts += [
+            page.paragraph("To run it again, give these lines to --flagfile:"),
+            f"<pre>{page.text(run.flags)}</pre>",
+        ]
+    return "".join(parts) or page.paragraph("The run directory holds neither config.json nor flags.txt.")
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[list[object]]:
+    """Rows of name and value; the names of what lies deeper joined by dots."""
+    rows: list[list[object]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{before}{key}.")
+        else:
+            plain = isinstance(value, str) and value  # an empty text shows as ""
+            rows.append([f"{before}{key}", value if plain else json.dumps(value, ensure_ascii=False)])
+    return rows
+
+
+def _limits(run: Run) -> list[str]:
+    test = run.metrics["test"]
+    n = int(test.get("n") or 0)
+    rarest = n if run.task == "regression" else int(np.min(test.get("n_by_class") or _two_classes(test)))
+    limits = [
+        "For research. It is no medical device and was not made to diagnose, treat or sort people; a prediction for "
+        "one person is not a finding about that person.",
+        "The intervals tell what another draw of people of the same kind would change. They do not tell what another "
+        "seed, device, country, age group or way of asking for the label would change.",
+    ]
+    if rarest < 50:
+        who = f"{n} test people" + ("" if run.task == "regression" else f", {rarest} in the smallest class")
+        limits.append(f"With {who}, the intervals are wide, and differences between settings are mostly noise.")
+    if run.task != "regression":
+        limits.append(
+            "Probabilities fit the share of each class that the model was trained for. Class weights, and people among "
+            "whom the class is rarer, shift them: see the calibration before reading one as a chance."
+        )
+    if run.metrics.get("folds") or test.get("thresholds"):
+        limits.append(
+            "In cross-validation each person is scored by a model that had not seen them, but people of different "
+            "folds by different models; their scores are pooled here. Folds are not independent repetitions."
+        )
+    if run.config.get("weights"):
+        limits.append(
+            "The encoder started from pretrained weights. Were these people among those it was pretrained on, the "
+            "test is not fully held out (both official sets hold NHANES 2005-06, among other cycles)."
+        )
+    return limits
+
+
+def _two_classes(test: Mapping[str, Any]) -> list[int]:
+    positive = int(test.get("n_positive") or 0)
+    return [positive, int(test.get("n") or 0) - positive]
+
+
+def _sources(run: Run) -> list[str]:
+    sources = [str(run.data[key]) for key in ("citation", "terms") if run.data.get(key)]
+    sources.append("PAT: Ruan et al., arXiv:2411.15240; its published weights are CC BY 4.0 by their authors.")
+    return sources

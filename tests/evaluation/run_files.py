@@ -1,0 +1,84 @@
+"""Run directories as `pat-finetune` leaves them, with generated results, for the tests of reports."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pat_keras.evaluation import metrics
+
+
+def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int = 90, **data: Any) -> pathlib.Path:
+    """Writes all files that a report reads: two windows a person, the last third of each fold's people for test."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(50, 10, n) if task == "regression" else rng.integers(0, 3 if task == "multiclass" else 2, n)
+    shares = {
+        "binary": lambda: 1 / (1 + np.exp(-(rng.normal(size=n) + 1.6 * y - 0.8))),
+        "multiclass": lambda: rng.dirichlet(np.ones(3), n) * 0.6 + 0.4 * np.eye(3)[y.astype(int)],
+        "regression": lambda: 20 + 0.6 * y + rng.normal(0, 5, n),
+    }[task]()
+    part = np.array(["train", "validation", "test"])[np.arange(n) % 3]
+    rows = []
+    for fold in range(folds):
+        for person in range(n):
+            where = part[(person + fold) % 3] if folds > 1 else part[person]
+            own = {"participant_id": f"p{person:03d}", "part": where, "fold": fold, "label": y[person]}
+            for window in range(2):
+                rows.append({**own, "window": window, **_score(task, shares[person])})
+    predictions = pl.DataFrame(rows)
+    predictions.write_csv(folder / "predictions.csv")
+    _write(folder / "metrics.json", _results(task, y, shares, part, folds, data.get("synthetic", False)))
+    history = [
+        {"fold": fold, "stage": "head" if epoch < 4 else "all", "epoch": epoch, "loss": 0.7 / (1 + 0.1 * epoch),
+         "validation_loss": 0.65 - 0.02 * min(epoch, 6) + 0.005 * epoch + 0.01 * fold,
+         "validation_auc": 0.6 + 0.03 * min(epoch, 6) + 0.01 * rng.normal(),
+         "encoder_learning_rate": 2e-5, "head_learning_rate": 5e-4, "seconds": 1.5}
+        for fold in range(folds)
+        for epoch in range(12)
+    ]  # fmt: skip
+    pl.DataFrame(history).write_csv(folder / "history.csv")
+    _write(folder / "config.json", {"size": "small", "weights": "", "encoder": {"patch_size": 18}, "seed": 0})
+    steps = [("read", n + 5, ""), ("rejected", 5, "fewer than 7 days"), ("kept", n, "")]
+    funnel = [dict(zip(("step", "people", "reason"), step, strict=True)) for step in steps]
+    described = {"label": "depressed", "source": "a study", "unit": "counts", "epoch_length": 60, "funnel": funnel}
+    _write(folder / "data.json", described | {"citation": "A. Study, 2020.", "content_hash": "0" * 64} | data)
+    (folder / "flags.txt").write_text("--label=depressed\n--seed=0\n", encoding="utf-8")
+    return folder
+
+
+def _score(task: str, share: Any) -> dict[str, float]:
+    if task == "multiclass":
+        return {f"probability_{k}": value for k, value in enumerate(share)}
+    return {"probability" if task == "binary" else "prediction": share}
+
+
+def _results(
+    task: str, y: np.ndarray, shares: np.ndarray, part: np.ndarray, folds: int, synthetic: bool
+) -> dict[str, Any]:
+    test = np.full(len(y), True) if folds > 1 else part == "test"
+    threshold = 0.5 if task == "binary" else None
+    other = shares[np.random.default_rng(1).permutation(len(y))]
+    name = "ridge" if task == "regression" else "logistic regression"
+    results = {
+        "task": task,
+        "test": metrics.evaluate(task, y[test], shares[test], threshold),
+        "validation": metrics.evaluate(task, y[part == "validation"], shares[part == "validation"], threshold),
+        "baseline": metrics.evaluate(task, y[test], other[test], threshold)
+        | {"name": f"{name} on simple daily features"},
+        "difference": metrics.paired_difference(task, y[test], shares[test], other[test]),
+        "synthetic": synthetic,
+    }
+    if folds > 1:
+        own = [np.arange(len(y)) % 3 == (2 - fold) % 3 for fold in range(folds)]
+        results["folds"] = [
+            {"fold": fold, **metrics.evaluate(task, y[who], shares[who], threshold)} for fold, who in enumerate(own)
+        ]
+    return results
+
+
+def _write(path: pathlib.Path, value: Any) -> None:
+    path.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")

@@ -1,0 +1,218 @@
+"""The report: complete, self-contained, escaped, honest about what is synthetic or unclear."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import pathlib
+import re
+
+import pytest
+
+from pat_keras.errors import RunError
+from pat_keras.evaluation import report_page
+from pat_keras.evaluation.report import render, write_report
+from pat_keras.evaluation.run_folder import read_run
+from tests.evaluation.run_files import write_run
+
+_VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class _Page(html.parser.HTMLParser):
+    """Collects what a test asks for, and that every element is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def _report(folder: pathlib.Path, *args, **kwargs) -> tuple[_Page, str]:
+    path = write_report(write_run(folder, *args, **kwargs))
+    assert path == folder / "report.html"
+    text = path.read_text(encoding="utf-8")
+    return _Page(text), text
+
+
+def _change(path: pathlib.Path, **changes) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory) -> tuple[_Page, str]:
+    return _report(tmp_path_factory.mktemp("run"))
+
+
+def test_numbers_with_intervals(binary, tmp_path) -> None:
+    page, _ = binary
+    test = read_run(write_run(tmp_path)).metrics["test"]
+    assert f"AUC {test['auc']:.2f} ({test['auc_low']:.2f} to {test['auc_high']:.2f}) on 30 people" in page.text
+    for name in ("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "f1", "mcc", "brier"):
+        assert f"{test[name]:.3f} {test[f'{name}_low']:.3f} to {test[f'{name}_high']:.3f}" in page.text, name
+    assert "logistic regression on simple daily features reaches" in page.text
+    assert "fewer than 7 days" in page.text  # the funnel
+    assert "train 30 60" in page.text  # people and windows
+    assert "--label=depressed" in page.text
+    assert "encoder.patch_size 18" in page.text
+    assert "no medical device" in page.text
+    assert "A. Study, 2020." in page.text
+    assert "Synthetic" not in page.text
+
+
+def test_figures_have_words_from_the_numbers(binary) -> None:
+    page, _ = binary
+    pictures = [svg for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(pictures) == len(page.all("figure")) == 5
+    assert all(len(svg["aria-label"]) > 40 for svg in pictures)
+    assert re.match(r"ROC curve of 30 test people, \d+ of class 1. AUC 0\.\d\d", pictures[0]["aria-label"])
+
+
+def test_nothing_is_fetched_or_run(binary) -> None:
+    page, text = binary
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "object", "embed", "img"}
+    for _, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("href", "xlink:href", "src"):
+                assert value.startswith("#"), value
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_light_dark_phone_and_print(binary) -> None:
+    _, text = binary
+    for part in ("prefers-color-scheme: dark", "@media print", "width=device-width", 'lang="en"'):
+        assert part in text
+    for name, color in report_page.PALETTE.items():
+        assert text.count(color) == 2, name  # by day and in print; every figure names it instead
+
+
+def test_ids_are_unique_and_links_lead_somewhere(binary) -> None:
+    page, _ = binary
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for link in page.all("a"):
+        assert link["href"].removeprefix("#") in ids
+
+
+def test_people_are_not_named(binary) -> None:
+    assert "p002" not in binary[1]
+
+
+def test_everything_from_files_is_escaped(tmp_path) -> None:
+    nasty = '<script>alert("x")</script>&\'"'
+    write_run(tmp_path, label=nasty, source=nasty, citation=nasty)
+    _change(tmp_path / "data.json", funnel=[{"step": nasty, "people": nasty, "reason": nasty}], **{nasty: nasty})
+    _change(tmp_path / "config.json", **{nasty: {nasty: nasty}})
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics["baseline"]["name"] = nasty
+    metrics["test"]["reasons"] = {"f1": nasty}
+    metrics["test"]["f1"] = None
+    _change(tmp_path / "metrics.json", **metrics)
+    (tmp_path / "flags.txt").write_text(nasty)
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    page = _Page(text)
+    assert "<script" not in text
+    assert not page.all("script")
+    assert page.text.count("alert(") > 8
+
+
+def test_synthetic_people_are_announced_first(tmp_path) -> None:
+    page, text = _report(tmp_path, synthetic=True)
+    assert "Synthetic data" in page.text
+    assert text.index('class="banner"') < text.index("AUC")
+
+
+def test_synthetic_said_by_the_data_alone(tmp_path) -> None:
+    write_run(tmp_path, synthetic=True)
+    _change(tmp_path / "metrics.json", synthetic=False)
+    assert "Synthetic data" in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(-0.1, 0.2, "do not show which"), (0.01, 0.2, "is better than"), (-0.3, -0.1, "is worse than")],
+)
+def test_difference_in_words(tmp_path, low: float, high: float, words: str) -> None:
+    write_run(tmp_path)
+    _change(tmp_path / "metrics.json", difference={"auc": (low + high) / 2, "low": low, "high": high})
+    assert words in render(read_run(tmp_path))
+
+
+def test_lower_error_is_better(tmp_path) -> None:
+    write_run(tmp_path, "regression")
+    _change(tmp_path / "metrics.json", difference={"mae": -1.0, "low": -2.0, "high": -0.5})
+    assert "is better than" in render(read_run(tmp_path))
+
+
+def test_cross_validation(tmp_path) -> None:
+    page, _ = _report(tmp_path, folds=3)
+    assert "Test people of each fold" in page.text
+    assert "people of different folds by different models" in page.text
+    assert "test 90 180" in page.text
+
+
+def test_several_classes(tmp_path) -> None:
+    page, _ = _report(tmp_path, "multiclass")
+    assert "predicted 2" in page.text
+    assert "Accuracy" in page.text
+    assert "each class against the rest" in page.text
+    assert "Brier" not in page.text
+
+
+def test_regression(tmp_path) -> None:
+    page, _ = _report(tmp_path, "regression")
+    assert page.text.startswith("depressed: prediction of a number")
+    assert "Predicted against true values of 30 test people" in page.text
+    assert "Confusion" not in page.text
+
+
+def test_without_the_files_that_may_be_absent(tmp_path) -> None:
+    write_run(tmp_path)
+    for name in ("history.csv", "config.json", "data.json", "flags.txt"):
+        (tmp_path / name).unlink()
+    results = json.loads((tmp_path / "metrics.json").read_text())
+    (tmp_path / "metrics.json").write_text(json.dumps({"task": "binary", "test": results["test"]}))
+    page = _Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert "No baseline was computed" in page.text
+    assert "holds neither config.json nor flags.txt" in page.text
+
+
+def test_a_second_report_takes_the_place_of_the_first(tmp_path) -> None:
+    write_run(tmp_path)
+    first = write_report(tmp_path).read_bytes()
+    assert write_report(tmp_path).read_bytes() == first
+    assert not list(tmp_path.glob(".report*"))
+
+
+def test_folder_without_a_run(tmp_path) -> None:
+    with pytest.raises(RunError, match="there is no such file"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
