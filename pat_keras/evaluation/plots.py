@@ -116,11 +116,11 @@ def score_histogram_figure(
     axes = figure.subplots()
     style(axes, "Predictions by class", "Predicted probability of class 1", "Share of the class")
     bins = np.linspace(0, 1, 26)
-    for k, hatch in ((0, None), (1, "///")):
+    for k, dash in ((0, "-"), (1, "--")):
         of_class = p[y == k]
         color = PALETTE[SERIES[k]]
         axes.hist(
-            of_class, bins=bins.tolist(), weights=np.full(len(of_class), 1 / max(1, len(of_class))), hatch=hatch,
+            of_class, bins=bins.tolist(), weights=np.full(len(of_class), 1 / max(1, len(of_class))), linestyle=dash,
             facecolor=to_rgba(color, 0.3), edgecolor=color, histtype="stepfilled", linewidth=1.2,
             label=f"{names[k]} (n = {len(of_class)})",
         )  # fmt: skip
