@@ -81,7 +81,7 @@ def assemble(
     rejections = by_reader + by_windows + by_label
     funnel = _funnel(len(read), rejections)
     if not store.rows:
-        why = "; ".join(f"{step['people']} {step['step']}: {step['reason']}" for step in funnel if step["people"])
+        why = "; ".join(f"{step['people']} rejected: {step['reason']}" for step in funnel[1:-1])
         raise CohortError(f"{study.name}: nobody is left ({len(read)} read; {why}). Choose other windows or labels.")
     kept = len({row["participant_id"] for row in store.rows})
     if kept != funnel[-1]["people"]:

@@ -132,7 +132,9 @@ def _refusal(window: np.ndarray, config: WindowConfig) -> str:
         share = f"more than {config.max_missing:.0%} of the" if config.max_missing else "some"
         return f"{share} minutes missing in every window of {config.days} days"
     if np.count_nonzero(window > 0) < config.min_moving_minutes:
-        return f"fewer than {config.min_moving_minutes} moving minutes in every window of {config.days} days"
+        least = config.min_moving_minutes
+        found = f"fewer than {least} moving minutes" if least > 1 else "only zeros"
+        return f"{found} in every window of {config.days} days"
     return ""
 
 

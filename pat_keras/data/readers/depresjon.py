@@ -10,6 +10,7 @@ import datetime
 import io
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 
 import polars as pl
@@ -97,7 +98,8 @@ def _open(path: pathlib.Path) -> tuple[list[str], Callable[[str], bytes], str]:
             f"{path}: no such file or folder. Give the published depresjon.zip or its unpacked folder."
         )
     try:
-        archive = zipfile.ZipFile(path)
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(archive.namelist())
     except (zipfile.BadZipFile, OSError) as error:
         raise RecordingError(
             f"{path}: not a readable zip file ({error}); it may be cut short. Download it again, or give a folder."
@@ -105,11 +107,12 @@ def _open(path: pathlib.Path) -> tuple[list[str], Callable[[str], bytes], str]:
 
     def read(name: str) -> bytes:
         try:
-            return archive.read(name)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:  # damaged or encrypted
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(name)
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:  # or encrypted
             raise RecordingError(f"{path}: {name} can't be unpacked ({error}). Download the zip again.") from error
 
-    return sorted(archive.namelist()), read, str(path)
+    return names, read, str(path)
 
 
 def _find_scores(names: list[str], where: str) -> str:

@@ -46,7 +46,7 @@ class Study:
     """
 
     name: str
-    people: pl.DataFrame
+    people: pl.DataFrame = dataclasses.field(repr=False)  # rows of health data stay out of logs
     recordings: Iterator[Recording | Rejection]
     expected_people: int | None
     labels: dict[str, str]

@@ -1,0 +1,1 @@
+"""Tests of the readers, on generated files and on the published ones."""
