@@ -290,8 +290,10 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 @pytest.mark.slow
-def test_the_whole_of_nhanes_2005_2006_in_a_gigabyte(shared_data, tmp_path):
+def test_the_whole_of_nhanes_2005_2006_in_a_gigabyte(shared_data, tmp_path, request):
     """3.8 GB of rows: every person is accounted for, in the memory and time promised."""
+    if "slow" not in request.config.getoption("markexpr"):
+        pytest.skip("writes 3.8 GB and takes two minutes; run it with `pytest -m slow`")
     pytest.importorskip("pyreadstat", reason="the tool that writes PAXRAW_D.xpt needs it")
     raw = tmp_path / "raw"
     shutil.copytree(shared_data / "nhanes_2005_2006", raw, copy_function=shutil.copyfile)

@@ -85,6 +85,13 @@ def test_zeros_that_became_tiny_numbers_are_zeros(tmp_path):
     assert (one.activity == 0).all()
 
 
+def test_cycle_c_has_no_questionnaires_of_d(tmp_path):
+    study = read_nhanes(write_nhanes(tmp_path, [paxraw_rows(101, 100)], cycle="C"), "C", "sex")
+    assert study.name == "NHANES 2003-2004" and "2003-2004" in study.citation
+    assert study.people.columns == ["participant_id", "age", "sex", "bmi", "bmi_30"]
+    assert len(list(study.recordings)) == 1
+
+
 MALFORMED_ROWS = {
     "doubled": ([change_row(paxraw_rows(7, 50), 20, PAXN=20)], "row 21: PAXN 20 of SEQN 7 comes twice"),
     "unsorted": ([paxraw_rows(7, 50).reverse()], "row 2: PAXN 49 of SEQN 7 comes after 50"),
