@@ -199,6 +199,15 @@ class Cohort:
             digest.update(cohort_checks.canonical_bytes(self.activity[order[first : first + BLOCK]]))
         return digest.hexdigest()
 
+    def same_people(self) -> list[tuple[str, str]]:
+        """Pairs of ids that share an identical day of recording: one person under two ids, or a device's old data.
+
+        A split puts such a pair into two parts as any two people. Days that hardly change are not looked at: see
+        `pat_keras.data.cohort_join.find_same_people`.
+        """
+        pairs = cohort_join.find_same_people([(self.activity, self.table["participant_id"].to_list())])
+        return [(first[1], second[1]) for first, second in pairs]
+
     def describe(self) -> str:
         """A few lines of counts: people, windows, missing minutes, every label, and the funnel of what was kept."""
         return cohort_summary.describe(self.activity, self.table, self.metadata)
@@ -261,8 +270,8 @@ class Cohort:
 
         Args:
             cohorts: at least one, of equal length, unit and epoch length.
-            same_people: "refuse", or "allow" people who are there under different ids, found by their recordings.
-                Splits are by id: a person with two ids can land in both training and test.
+            same_people: "refuse", or "allow" people who are in two of them under different ids, found by their
+                recordings. Splits are by id: a person with two ids can land in both training and test.
 
         Raises:
             CohortError: if the cohorts differ in length, unit, epoch length or the kind of a column; a (participant_id,

@@ -61,20 +61,29 @@ def _read_activity(path: pathlib.Path, dtype: pl.DataType, n_windows: int) -> np
             f"{path}: column activity has the type {dtype}, expected a list of numbers in each row (float32, NaN or "
             "null for missing minutes). Write it so."
         )
-    lazy = pl.scan_parquet(path).select("activity")
     column = pl.col("activity")
-    lengths = column.list.len() if isinstance(dtype, pl.List) else column.arr.len()
-    found = lazy.select(lengths.min().alias("low"), lengths.max().alias("high"), column.null_count().alias("null"))
-    low, high, null = found.collect().row(0)
-    if null or low != high:
+    lazy = pl.scan_parquet(path).select(column)
+    if isinstance(dtype, pl.Array):
+        low = high = dtype.shape[0]
+    else:
+        lengths = lazy.select(low=column.list.len().min(), high=column.list.len().max()).collect()
+        low, high = (value or 0 for value in lengths.row(0))
+    if low != high:
         raise CohortError(
-            f"{path}: the lists in column activity have from {low} to {high} minutes, and {null} rows have none; "
-            "expected the same length in every row. Cut the recordings to windows of equal length."
+            f"{path}: the lists in column activity have from {low} to {high} minutes, expected the same length in every "
+            "row. Cut the recordings to windows of equal length."
         )
-    activity = np.empty((n_windows, low or 0), np.float32)
-    fixed = lazy.select(column.cast(pl.Array(pl.Float32, low or 0)))
+    activity = np.empty((n_windows, low), np.float32)
+    fixed = lazy.select(column.cast(pl.Array(pl.Float32, low)))
+    absent = 0
     for first in range(0, n_windows, BLOCK):
-        activity[first : first + BLOCK] = fixed.slice(first, BLOCK).collect()["activity"].to_numpy()
+        block = fixed.slice(first, BLOCK).collect().to_series()
+        absent += block.null_count()
+        activity[first : first + BLOCK] = block.to_numpy()
+    if absent:
+        raise CohortError(
+            f"{path}: {absent} of {n_windows} rows have no activity, expected a list of {low} minutes in each. Drop them."
+        )
     return activity
 
 

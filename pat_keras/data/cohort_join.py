@@ -17,9 +17,11 @@ from pat_keras.errors import CohortError
 
 _DAY_MINUTES = 24 * 60
 
-# A day with fewer moving minutes than this may equal somebody else's by chance (all of it non-wear, one stray count).
-_MOVING_MINUTES = 60
+# A day with fewer changes from one minute to the next may equal somebody else's by chance: non-wear with a few stray
+# counts, or a device stuck at its largest value, as on whole days of some people in NHANES 2005-06.
+_LEAST_CHANGES = 60
 
+Person = tuple[int, str]  # number of the cohort, participant_id
 Part = tuple[np.ndarray, pl.DataFrame, dict[str, Any]]  # activity (B, T), table, metadata
 
 
@@ -34,12 +36,14 @@ def join(parts: Sequence[Part], same_people: str) -> Part:
         _check_alike([metadata[key] for _, _, metadata in parts], key, "Prepare them alike")
     table = _join_tables([table for _, table, _ in parts])
     if same_people == "refuse":
-        pairs, ids = count_same_people([(activity, rows["participant_id"].to_list()) for activity, rows, _ in parts])
+        pairs = find_same_people([(activity, rows["participant_id"].to_list()) for activity, rows, _ in parts])
+        pairs = [(first, second) for first, second in pairs if first[0] != second[0]]
         if pairs:
+            n_people = len({person for pair in pairs for person in pair})
             raise CohortError(
-                f"concatenate: {ids} participant ids in {pairs} pairs share identical recordings, so that the same "
-                "person is there under two ids and could be in training and test at once. Drop them from one of the "
-                "cohorts or give them one id; same_people='allow' keeps both."
+                f"concatenate: {n_people} participant ids in {len(pairs)} pairs share identical days of recording, so "
+                "that the same person is in two cohorts under two ids and could be in training and test at once. Drop "
+                "them from one of the cohorts or give them one id; same_people='allow' keeps both."
             )
     return np.concatenate([activity for activity, _, _ in parts]), table, _join_metadata([part[2] for part in parts])
 
@@ -98,29 +102,29 @@ def _join_metadata(all_metadata: list[dict[str, Any]]) -> dict[str, Any]:
     return joined
 
 
-def count_same_people(parts: Sequence[tuple[np.ndarray, Sequence[str]]]) -> tuple[int, int]:
-    """How many people appear under more than one id, by what they did.
+def find_same_people(parts: Sequence[tuple[np.ndarray, Sequence[str]]]) -> list[tuple[Person, Person]]:
+    """People who appear under two ids, by what they did.
 
     Two ids are the same person if a whole day of theirs (1,440 minutes from the window's first; the whole window where
-    it is no multiple of a day) is equal minute by minute, with at least 60 minutes of movement in it. So the same week
-    is found, and so is another week of the same recording that shares a day; windows cut at another time of day are
-    not.
+    it is no multiple of a day) is equal minute by minute, and changes at least 60 times. So the same week is found, and
+    so is another week of the same recording that shares a day; windows cut at another time of day are not.
 
     Args:
         parts: (activity (B, T), participant_id (B,)) of each cohort.
 
     Returns:
-        (pairs of ids that share a day, ids in any such pair).
+        Pairs of persons, each (number of the cohort, id), sorted; each with the first who has the day.
     """
-    owner: dict[bytes, str] = {}
-    pairs: set[tuple[str, str]] = set()
-    for activity, participant_id in parts:
+    owner: dict[bytes, Person] = {}
+    pairs: set[tuple[Person, Person]] = set()
+    for number, (activity, participant_id) in enumerate(parts):
         length = activity.shape[1]
         day = _DAY_MINUTES if length % _DAY_MINUTES == 0 else length
         for window, name in zip(activity, participant_id, strict=True):
             days = window.reshape(-1, day)
-            for minutes in days[(np.nan_to_num(days) != 0).sum(axis=1) >= min(_MOVING_MINUTES, day // 2)]:
-                first = owner.setdefault(hashlib.sha1(canonical_bytes(minutes)).digest(), name)
-                if first != name:
-                    pairs.add((first, name))
-    return len(pairs), len({name for pair in pairs for name in pair})
+            changes = (np.diff(np.nan_to_num(days), axis=1) != 0).sum(axis=1)
+            for minutes in days[changes >= min(_LEAST_CHANGES, day // 2)]:
+                first = owner.setdefault(hashlib.sha1(canonical_bytes(minutes)).digest(), (number, name))
+                if first[1] != name:
+                    pairs.add((first, (number, name)))
+    return sorted(pairs)

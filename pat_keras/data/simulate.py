@@ -24,9 +24,9 @@ def simulate_cohort(n_people: int = 400, seed: int = 0, days: int = 7, effect: f
     """Weeks of counts with sleep, bouts, naps, weekends and hours of non-wear (as zeros), one window a person.
 
     Two in five people have `label` 1. Their rhythm is, by `effect` times an hour and a half, later; and it is flatter
-    (livelier nights, quieter days) and lower, as reviewed for depression by Burton et al., Journal of Affective Disorders
-    145, 2013. The sizes are chosen to make a small model's AUC about 0.8, not estimated from anybody. `age` and `sex` are
-    drawn without regard to the label.
+    (livelier nights, quieter days) and lower, as reviewed for depression by Burton et al., Journal of Affective
+    Disorders 145, 2013. The sizes are chosen to make a small model's AUC about 0.8, not estimated from anybody. `age`
+    and `sex` are drawn without regard to the label.
 
     Args:
         n_people: at least 4.

@@ -175,17 +175,21 @@ def test_concatenate_finds_the_same_people_by_what_they_did() -> None:
     second = Cohort(activity, other.table, other.metadata)
     with pytest.raises(CohortError, match="4 participant ids in 2 pairs"):
         Cohort.concatenate([first, second])
-    assert Cohort.concatenate([first, second], same_people="allow").n_people == 6
+    joined = Cohort.concatenate([first, second], same_people="allow")
+    assert joined.n_people == 6
+    assert joined.same_people() == [("b", "f"), ("e", "d")] and not first.same_people()
+    # What was in one cohort before is no reason to refuse another.
+    assert Cohort.concatenate([joined, make(["x"], seed=9)]).n_people == 7
     with pytest.raises(CohortError, match="same_people"):
         Cohort.concatenate([first, second], same_people="maybe")
 
 
-def test_days_without_movement_make_nobody_the_same() -> None:
-    still, also_still = np.zeros((1, LENGTH)), np.full((1, LENGTH), np.nan)
-    still[0, 5] = also_still[0, 5] = 3
-    cohorts = [Cohort.from_arrays(x, participant_id=[name]) for x, name in ((still, "a"), (also_still, "b"))]
-    cohorts.append(Cohort.from_arrays(still, participant_id=["c"]))
-    assert Cohort.concatenate(cohorts).n_people == 3
+@pytest.mark.parametrize("level", [0, np.nan, 32767], ids=["non-wear", "missing", "stuck"])
+def test_days_without_change_make_nobody_the_same(level: float) -> None:
+    still = np.full((1, LENGTH), level)
+    still[0, 5] = 3
+    cohorts = [Cohort.from_arrays(still, participant_id=[name]) for name in ("a", "b")]
+    assert Cohort.concatenate(cohorts).n_people == 2
 
 
 # Bad input
@@ -277,7 +281,7 @@ def frame(**columns: object) -> pl.DataFrame:
         (frame(activity=[1.0, 2.0]), "type Float64"),
         (frame(activity=[["1"], ["2"]]), "type List"),
         (frame(activity=[[1.0], [1.0, 2.0]]), "from 1 to 2 minutes"),
-        (frame(activity=[[1.0], None]), "1 rows have none"),
+        (frame(activity=[[1.0], None]), "1 of 2 rows have no activity"),
         (frame(activity=[[1.0, 2.0], [1.0, float("inf")]]), "infinite"),
         (frame(participant_id=["a", "a"], window=[0, 0]), "2 rows share"),
         (frame().head(0), "no window"),
