@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pat_keras.models.classifier import PATClassifier
     from pat_keras.models.encoder import PATEncoder
     from pat_keras.models.mae import PATMaskedAutoencoder
-    from pat_keras.training.finetune import finetune
+    from pat_keras.evaluation.experiment import finetune
 
 # Where each public name lives. Loaded on first use, so that `import pat_keras` and `--help` stay fast.
 _HOMES = {
@@ -44,7 +44,7 @@ _HOMES = {
     "PATMaskedAutoencoder": "models.mae",
     "RecordingError": "errors",
     "RunError": "errors",
-    "finetune": "training.finetune",
+    "finetune": "evaluation.experiment",
     "load_official": "checkpoints.official",
     "load_official_into": "checkpoints.official",
     "load_weights": "checkpoints.weights",

@@ -143,3 +143,161 @@ class EncoderConfig:
         if unknown:
             raise ConfigError(f"EncoderConfig: unknown setting {', '.join(unknown)}.")
         return cls(**values)
+
+
+TASKS = ("binary", "multiclass", "regression")
+HEADS = ("official", "linear")
+MODES = ("full", "linear_probe", "two_stage")
+SCHEDULES = ("constant", "cosine")
+OPTIMIZERS = ("adam", "sgd")
+CLASS_WEIGHTS = ("balanced", "paper", "none")
+STANDARDIZE = ("per_minute", "per_recording", "cohort", "none", "paper")
+SPLITS = ("holdout", "kfold", "column")
+MONITORS = ("auto", "auc", "loss")
+PRECISIONS = ("float32", "mixed_bfloat16")
+JIT = ("auto", "on", "off")
+
+# Learning rates of the encoder where none is given: small for weights that have learned something, larger for random ones.
+ENCODER_RATE_PRETRAINED = 2e-5
+ENCODER_RATE_RANDOM = 2e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """How a model is fine-tuned and scored. The flags of `pat-finetune` have the same names.
+
+    Attributes:
+        task: "binary" (labels 0 and 1), "multiclass" (whole numbers) or "regression".
+        weights: path of an official file or name of a preset to start from; empty for random weights.
+        size: of the encoder where `weights` is empty; a file tells its own.
+        embedding: likewise.
+        head: "official" (the authors' hidden layer of 128) or "linear".
+        mode: "full" trains everything; "linear_probe" freezes the encoder; "two_stage" trains the head alone for
+            `probe_epochs`, then everything.
+        probe_epochs: of the first stage of "two_stage".
+        encoder_learning_rate: None for 2e-5 from weights and 2e-4 from random ones.
+        head_learning_rate: of the head.
+        schedule: "constant", or "cosine": falling to zero over `schedule_epochs`.
+        schedule_epochs: None for `epochs`.
+        warmup_epochs: linear rise from zero at the start, before the schedule.
+        optimizer: "adam" or "sgd" (momentum 0.9).
+        weight_decay: decoupled from the gradient (as AdamW has it), for kernels alone.
+        batch_size: windows a step.
+        epochs: at most so many.
+        patience: training epochs without a better validation value before stopping.
+        monitor: value on validation people that stops training and chooses the weights: "auc" (higher is better; ties by
+            loss), "loss", or "auto": loss for regression, otherwise auc.
+        class_weight: "balanced" (every class weighs the same in total; mean weight 1), "paper" ({0: positives / n,
+            1: negatives / n}), or "none".
+        dropout: rate in the encoder's blocks and before the head.
+        standardize: scaling, with statistics of the training people: "per_minute", "per_recording", "cohort", "none";
+            or "paper": each of train, validation and test by its own minutes' statistics, as the authors did.
+        repair_fixed_scaling: (mean, std) of a scaling to undo first; None for none.
+        split: "holdout", "kfold", or "column": the split that the column `split_column` of the cohort names.
+        split_column: holds train, validation or test for every row.
+        folds: of "kfold".
+        validation_fraction: of the people that are not tested.
+        test_fraction: of all people; for "holdout".
+        seed: of the split, the random weights, the order of the windows and dropout.
+        precision: "float32" or "mixed_bfloat16".
+        jit: whether to compile with XLA; "auto" does where it was measured faster.
+        baseline: also score a logistic regression on simple daily features, on the same people.
+
+    Raises:
+        ConfigError: for a value that does not exist, or values that don't go together.
+    """
+
+    task: str = "binary"
+    weights: str = ""
+    size: str = "small"
+    embedding: str = "linear"
+    head: str = "official"
+    mode: str = "full"
+    probe_epochs: int = 20
+    encoder_learning_rate: float | None = None
+    head_learning_rate: float = 5e-4
+    schedule: str = "cosine"
+    schedule_epochs: int | None = None
+    warmup_epochs: int = 1
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    batch_size: int = 16
+    epochs: int = 30
+    patience: int = 10
+    monitor: str = "auto"
+    class_weight: str = "balanced"
+    dropout: float = 0.1
+    standardize: str = "per_minute"
+    repair_fixed_scaling: tuple[float, float] | None = None
+    split: str = "holdout"
+    split_column: str = "split"
+    folds: int = 5
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.2
+    seed: int = 0
+    precision: str = "float32"
+    jit: str = "auto"
+    baseline: bool = True
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
+        for name in ("batch_size", "epochs", "patience", "probe_epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        for name in ("head_learning_rate", "encoder_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                hint = " To keep the encoder as it is, use mode linear_probe." if name.startswith("enc") else ""
+                raise ConfigError(f"{name} is {value}, expected a positive number.{hint}")
+        for name in ("validation_fraction", "test_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number between 0 and 1.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}, expected a number from 0 up to 1.")
+        if self.weight_decay < 0 or self.warmup_epochs < 0 or self.seed < 0:
+            raise ConfigError("weight_decay, warmup_epochs and seed can't be negative.")
+        if self.schedule_epochs is not None and self.schedule_epochs < 1:
+            raise ConfigError(f"schedule_epochs is {self.schedule_epochs}, expected at least 1.")
+        if self.folds < 2:
+            raise ConfigError(f"folds is {self.folds}, expected at least 2.")
+        if self.task == "regression" and self.monitor == "auc":
+            raise ConfigError("monitor is 'auc', but a regression has none; expected loss or auto.")
+
+    @property
+    def encoder_rate(self) -> float:
+        """The learning rate of the encoder, the default filled in."""
+        if self.encoder_learning_rate is not None:
+            return self.encoder_learning_rate
+        return ENCODER_RATE_PRETRAINED if self.weights else ENCODER_RATE_RANDOM
+
+    @property
+    def monitored(self) -> str:
+        """The value that is watched, "auto" resolved: "auc" or "loss"."""
+        if self.monitor != "auto":
+            return self.monitor
+        return "loss" if self.task == "regression" else "auc"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes as a plain dictionary, for JSON."""
+        values = dataclasses.asdict(self)
+        repair = self.repair_fixed_scaling
+        return {**values, "repair_fixed_scaling": None if repair is None else list(repair)}
+
+
+_CHOICES = {
+    "task": TASKS,
+    "size": SIZES,
+    "embedding": EMBEDDINGS,
+    "head": HEADS,
+    "mode": MODES,
+    "schedule": SCHEDULES,
+    "optimizer": OPTIMIZERS,
+    "class_weight": CLASS_WEIGHTS,
+    "standardize": STANDARDIZE,
+    "split": SPLITS,
+    "monitor": MONITORS,
+    "precision": PRECISIONS,
+    "jit": JIT,
+}

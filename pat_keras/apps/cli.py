@@ -5,8 +5,10 @@ Only the standard library and absl are imported here, so that `--help` and a mis
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 
@@ -71,6 +73,29 @@ def help_text(program: str, doc: str, flag_values: flags.FlagValues) -> str:
         lines += textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["  --flagfile", " " * 6 + "Read flags from this file, one a line."]
     return "\n".join(lines)
+
+
+def import_quietly() -> None:
+    """Imports TensorFlow without the lines that its C++ side prints about itself; if that fails, prints them.
+
+    They bypass Python's stderr and TF_CPP_MIN_LOG_LEVEL, so the file descriptor is turned aside meanwhile.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as aside:
+        kept = os.dup(2)
+        os.dup2(aside.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.constant(0)  # some come with the first operation
+        except BaseException:
+            aside.seek(0)
+            os.write(kept, aside.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _fail(program: str, message: str) -> int:

@@ -5,9 +5,15 @@ Every function takes the `FlagValues` of one command; the global ones of absl ar
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 from absl import flags
 
+from pat_keras import config as choices
+from pat_keras.config import ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
 from pat_keras.data.windows import FILLS, STARTS, WindowConfig
+from pat_keras.errors import ConfigError
 
 
 def define_output(values: flags.FlagValues, help_text: str) -> None:
@@ -77,3 +83,101 @@ def window_config(values: flags.FlagValues) -> WindowConfig:
         min_moving_minutes=values.min_moving_minutes,
         fill_gaps=values.fill_gaps,
     )
+
+
+# Help of the flags of `finetune_config`, by the attribute of FinetuneConfig that each sets.
+_FINETUNE_HELP = {
+    "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",
+    "weights": "Weights to start from: the path of an official .h5 file, or a preset such as pat_large_29k. Empty for random "
+    "weights.",
+    "size": "Size of the encoder, where --weights does not tell it.",
+    "embedding": "Patch embedding of the encoder, where --weights does not tell it.",
+    "head": "official: dropout, a hidden layer of 128, an output. linear: dropout and an output.",
+    "mode": "full: everything learns. linear_probe: the encoder stays exactly as it is. two_stage: first the head alone for "
+    "--probe_epochs, then everything.",
+    "probe_epochs": "Training epochs of the first stage of --mode=two_stage.",
+    "encoder_learning_rate": f"Learning rate of the encoder. Default: {ENCODER_RATE_PRETRAINED:g} from --weights, "
+    f"{ENCODER_RATE_RANDOM:g} from random ones.",
+    "head_learning_rate": "Learning rate of the head.",
+    "schedule": "constant, or cosine: the rates fall to zero over --schedule_epochs.",
+    "schedule_epochs": "Training epochs over which a cosine falls; --epochs if not given.",
+    "warmup_epochs": "Training epochs over which the rates rise from zero at the start.",
+    "optimizer": "adam, or sgd with momentum 0.9. With --weight_decay, adam is AdamW.",
+    "weight_decay": "Decay of kernels, times the learning rate, decoupled from the gradient.",
+    "batch_size": "Windows in a training step.",
+    "epochs": "Training epochs at most.",
+    "patience": "Stop after so many training epochs without a better validation value; the best weights are kept.",
+    "monitor": "Validation value that decides on stopping: auc, loss, or auto (loss for regression, otherwise auc).",
+    "class_weight": "balanced: classes weigh the same in total. paper: {0: share of positives, 1: share of negatives}. none.",
+    "dropout": "Dropout rate in the encoder's blocks and before the head.",
+    "standardize": "Scaling, fitted on training people: per_minute, per_recording, cohort, none. paper: train, validation "
+    "and test each by their own statistics, as the authors did (test people then influence their own scaling).",
+    "split": "holdout; kfold (everybody is tested once, in --folds folds); or column: --split_column of the cohort says "
+    "train, validation or test.",
+    "split_column": "Column of the cohort for --split=column.",
+    "folds": "Folds of --split=kfold. As many as people leaves one participant out at a time.",
+    "validation_fraction": "Share of the people not tested who decide when to stop, and the threshold.",
+    "test_fraction": "Share of all people who are tested, for --split=holdout.",
+    "seed": "Of the split, random weights, order of windows and dropout.",
+    "precision": "Of the arithmetic. mixed_bfloat16 is faster on recent hardware and rounds tokens to about 0.05.",
+    "jit": "Compile with XLA: auto (where it was measured faster: not on CPU with TensorFlow), on, off.",
+    "baseline": "Also score a logistic regression on simple daily features, on the same people.",
+}
+_FINETUNE_CHOICES = {
+    "task": choices.TASKS,
+    "size": choices.SIZES,
+    "embedding": choices.EMBEDDINGS,
+    "head": choices.HEADS,
+    "mode": choices.MODES,
+    "schedule": choices.SCHEDULES,
+    "optimizer": choices.OPTIMIZERS,
+    "monitor": choices.MONITORS,
+    "class_weight": choices.CLASS_WEIGHTS,
+    "standardize": choices.STANDARDIZE,
+    "split": choices.SPLITS,
+    "precision": choices.PRECISIONS,
+    "jit": choices.JIT,
+}
+_DEFINE: dict[type, Any] = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+
+
+def define_finetune(values: flags.FlagValues) -> None:
+    """Defines a flag for every attribute of FinetuneConfig, with its default."""
+    default = FinetuneConfig()
+    for name, help_text in _FINETUNE_HELP.items():
+        value = getattr(default, name)
+        if name in _FINETUNE_CHOICES:
+            flags.DEFINE_enum(name, value, _FINETUNE_CHOICES[name], help_text, flag_values=values)
+            continue
+        kind = {"encoder_learning_rate": float, "schedule_epochs": int}.get(name, type(value))
+        _DEFINE[kind](name, value, help_text, flag_values=values)
+    flags.DEFINE_list(
+        "repair_fixed_scaling",
+        None,
+        "MEAN,STD of a scaling (x - MEAN) / STD that somebody applied to the data, to be undone first; such as 2.5,2.0.",
+        flag_values=values,
+    )
+
+
+def finetune_config(values: flags.FlagValues) -> FinetuneConfig:
+    """The fine-tuning that was asked for.
+
+    Raises:
+        ConfigError: for values that don't exist or don't go together.
+    """
+    names = [field.name for field in dataclasses.fields(FinetuneConfig) if field.name != "repair_fixed_scaling"]
+    repair = values.repair_fixed_scaling
+    if repair is not None:
+        try:
+            mean, std = (float(number) for number in repair)
+        except ValueError:
+            raise ConfigError(
+                f"--repair_fixed_scaling={','.join(repair)}: expected two numbers, mean and deviation, such as 2.5,2.0."
+            ) from None
+        repair = (mean, std)
+    return FinetuneConfig(**{name: getattr(values, name) for name in names}, repair_fixed_scaling=repair)

@@ -237,6 +237,8 @@ class Attention(layers.Layer):
             self.output_bias,
         )
         score_kernel, score_bias, mix_kernel, mix_bias = (ops.cast(t, self.compute_dtype) for t in folded)
+        # The key's bias cancels in the softmax; as zero times itself it keeps a gradient, of zero, which optimizers expect.
+        score_bias = score_bias + ops.cast(0.0 * ops.sum(self.key_bias), score_bias.dtype)
         queries = ops.matmul(x, score_kernel) + score_bias  # (B, N, H x D)
         batch, count, width = ops.shape(x)
         return ops.reshape(queries, (batch, count * self.num_heads, width)), mix_kernel, mix_bias

@@ -1,0 +1,209 @@
+"""pat-finetune: fine-tune PAT on a cohort and score it on people it has not seen.
+
+    pat-finetune                                              the synthetic demonstration: no data, no download
+    pat-finetune --data=cohort.parquet --label=depressed      a cohort made by pat-prepare
+    pat-finetune --data=X.npy --labels=y.npy                  arrays, as the original program uses them
+    pat-finetune --resume --out=runs/mine                     go on with a run that was killed
+
+Ends with a table, a ROC curve and the run directory, which holds the model, every prediction and a report.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from pat_keras.apps import cli
+from pat_keras.apps.flags import define_finetune, finetune_config
+from pat_keras.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from pat_keras.data.cohort import Cohort
+    from pat_keras.evaluation.experiment import Result
+
+_NOT_KEPT = ("out", "resume", "flagfile", "undefok")  # of flags.txt: those of one call, not of the experiment
+_SHOWN = {
+    "binary": ("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier"),
+    "multiclass": ("auc", "accuracy", "balanced_accuracy", "log_loss"),
+    "regression": ("mae", "rmse", "r2", "pearson"),
+}
+
+
+def define_flags() -> flags.FlagValues:
+    """The flags of this command."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "data",
+        None,
+        "Cohort (.parquet), or weeks as an array (.npy, .npz). None: a synthetic cohort.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("labels", None, "Labels of --data=X.npy, one a row (.npy, .npz).", flag_values=values)
+    flags.DEFINE_string(
+        "participants",
+        None,
+        "Whose row it is, for --data=X.npy (.npy, .npz); each row another person if not given.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("label", "label", "Column of the cohort to predict.", flag_values=values)
+    flags.DEFINE_string(
+        "out", None, "Run directory to write; new or empty. None: runs/ and the label and time.", flag_values=values
+    )
+    flags.DEFINE_boolean("resume", False, "Go on with the run in --out, with its own flags.", flag_values=values)
+    define_finetune(values)
+    return values
+
+
+def finetune(values: flags.FlagValues) -> None:
+    """Runs the experiment that the flags describe and prints what it found."""
+    config = finetune_config(values)
+    if values.out is None:
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        values.out = str(pathlib.Path("runs", f"{values.label if values.data else 'synthetic'}-{now}"))
+    out = pathlib.Path(values.out)
+    # Here rather than when the first result is written: nobody should wait for an error that is known now.
+    if not values.resume and out.is_dir() and any(out.iterdir()):
+        raise RunError(
+            f"{out}: found a folder that is not empty, expected a new one for the run; nothing in it was changed. Choose "
+            "another --out, or go on with the run in it with --resume."
+        )
+    cohort = _read(values)
+    cli.import_quietly()
+    from pat_keras.apps.progress import TrainingProgress
+    from pat_keras.evaluation import experiment
+    from pat_keras.evaluation.report import write_report
+
+    print(cohort.describe(), flush=True)
+    with TrainingProgress(out / "tensorboard") as watcher:
+        result = experiment.finetune(
+            cohort,
+            values.label,
+            config,
+            out=out,
+            resume=values.resume,
+            flags=_kept_flags(values),
+            watcher=watcher,
+            say=lambda message: print(f"warning: {message}", file=sys.stderr),
+        )
+    write_report(out)
+    print(_summary(result))
+
+
+def _read(values: flags.FlagValues) -> Cohort:
+    """The cohort that --data names; the synthetic one if none does."""
+    from pat_keras.data.cohort import Cohort, read_arrays
+    from pat_keras.data.simulate import simulate_cohort
+
+    arrays = values.data is not None and pathlib.Path(values.data).suffix in (".npy", ".npz")
+    if (values.labels or values.participants) and not arrays:
+        raise ConfigError("--labels and --participants go with arrays (--data=X.npy); a cohort holds both itself.")
+    if values.data is None:
+        return simulate_cohort()
+    if arrays and not values.labels:
+        raise ConfigError(f"--data={values.data} is an array; expected --labels=y.npy with it.")
+    if arrays:
+        return read_arrays(values.data, values.labels, values.label, values.participants)
+    return Cohort.read(values.data)
+
+
+def _kept_flags(values: flags.FlagValues) -> str:
+    """Text of flags.txt: what runs the same experiment again with --flagfile."""
+    lines = [values[name].serialize() for name in values if name not in _NOT_KEPT and values[name].value is not None]
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def _summary(result: Result) -> str:
+    """The end of the command: a table, a ROC curve, the run directory."""
+    import polars as pl
+
+    from pat_keras.evaluation.metrics import by_participant
+    from pat_keras.evaluation.report import TITLES
+    from pat_keras.evaluation.terminal import terminal_roc
+
+    metrics, task = result.metrics, result.metrics["task"]
+    columns = {"PAT": metrics["test"]}
+    if "baseline" in metrics:
+        columns["simple features"] = metrics["baseline"]
+    people = f"{metrics['test']['n']} test people" + (
+        "" if metrics["split"] != "kfold" else ", each by a model that never saw them"
+    )
+    lines = [
+        "",
+        f"{'SYNTHETIC DATA. ' if metrics['synthetic'] else ''}{metrics['label']}: {people}; 95 % intervals",
+        "",
+    ]
+    lines.append(f"{'':<34}" + "".join(f"{name:<24}" for name in columns).rstrip())
+    for name in _SHOWN[task]:
+        lines.append(
+            f"{TITLES[task][name]:<34}" + "".join(f"{_with_interval(c, name):<24}" for c in columns.values()).rstrip()
+        )
+    if "difference" in metrics:
+        lines += ["", f"PAT minus simple features: {_difference(metrics['difference'])}"]
+    if task == "binary" and result.folder is not None:
+        rows = result.predictions.filter(pl.col("part") == "test")
+        tested = by_participant(*(rows[name].to_numpy() for name in ("participant_id", "label", "probability")))
+        lines += ["", terminal_roc(tested.y, tested.score, unicode=_speaks_unicode())]
+    if metrics["synthetic"]:
+        lines += [
+            "",
+            "These people were simulated: the figures show that the program works, and nothing about anybody.",
+        ]
+    lines += ["", f"run:    {result.folder}", f"report: {pathlib.Path(str(result.folder), 'report.html')}"]
+    return "\n".join(lines)
+
+
+def _with_interval(scores: dict[str, Any], name: str) -> str:
+    value, low, high = scores.get(name), scores.get(f"{name}_low"), scores.get(f"{name}_high")
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+
+
+def _difference(difference: dict[str, Any]) -> str:
+    name = next(iter(difference))
+    value = difference[name]
+    if value is None:
+        return "undefined"
+    limits = "" if difference["low"] is None else f" ({difference['low']:+.3f} to {difference['high']:+.3f})"
+    return f"{name.upper()} {value:+.3f}{limits}"
+
+
+def _speaks_unicode() -> bool:
+    return "utf" in (sys.stdout.encoding or "").lower()
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command: returns the exit status."""
+
+    def command(values: flags.FlagValues) -> None:
+        finetune(_resumed(argv) if values.resume else values)
+
+    return cli.execute(argv, define_flags(), __doc__ or "", command)
+
+
+def _resumed(argv: Sequence[str]) -> flags.FlagValues:
+    """The flags of the run in --out, with those of this call over them."""
+    asked = define_flags()
+    asked(list(argv))
+    if asked.out is None:
+        raise ConfigError("--resume: expected --out=RUN, the directory of the run to go on with.")
+    kept = pathlib.Path(asked.out, "flags.txt")
+    if not kept.is_file():
+        raise RunError(f"{kept}: found no such file, so there is no run to resume. Check --out, or leave --resume out.")
+    values = define_flags()
+    values([argv[0], f"--flagfile={kept}", *argv[1:]])
+    return values
+
+
+def run() -> None:
+    """Entry point of `pat-finetune`."""
+    sys.exit(main(sys.argv))
+
+
+if __name__ == "__main__":
+    run()

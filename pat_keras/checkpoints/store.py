@@ -1,0 +1,55 @@
+"""The state of a running training in one file: either the old one or the new one, never a part.
+
+An `.npz` archive of arrays with one JSON text of everything else. Its members carry checksums, which are verified when it
+is read. No pickles.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pat_keras.errors import RunError
+
+_META = "meta.json"
+
+
+def save_state(path: pathlib.Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write arrays and JSON-able `meta`, replacing the file at `path` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **{_META: text, **arrays})
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_state(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_state` wrote.
+
+    Raises:
+        RunError: if the file is absent, cut, or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name != _META}
+            meta = json.loads(file[_META].tobytes())
+    except FileNotFoundError:
+        raise RunError(f"{path}: found no such file, expected the state of a training. Start the run again.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{path}: found a damaged file ({error}), expected the state of a training. Remove it to train this part "
+            "again from its start."
+        ) from error
+    return arrays, meta

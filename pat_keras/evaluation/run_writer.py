@@ -1,0 +1,173 @@
+"""A run directory, written so that a killed run leaves either the old state or the new one."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from typing import Any
+
+import keras
+import numpy as np
+import polars as pl
+
+from pat_keras._version import __version__
+from pat_keras.checkpoints.store import load_state, save_state
+from pat_keras.config import FinetuneConfig
+from pat_keras.data.files import atomic_write
+from pat_keras.data.splits import Split
+from pat_keras.errors import RunError
+from pat_keras.models.classifier import PATClassifier
+from pat_keras.training.loop import Row
+
+_PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "polars", "h5py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a split gave: predictions of model and baseline by part, (n, classes) or (n, 1), and the history."""
+
+    predictions: dict[str, np.ndarray]
+    baseline: dict[str, np.ndarray]
+    history: list[Row]
+
+
+class RunWriter:
+    """Writes a run directory; with `resume`, goes on with the one that is there.
+
+    Args:
+        folder: the run directory.
+        config: of the run, written to config.json.
+        label: the column predicted.
+        account: of the data, written to data.json.
+        parts: the splits.
+        flags: text of flags.txt.
+        resume: whether a run is expected in the folder, of the same data, label and config.
+
+    Raises:
+        RunError: if the folder is not empty without `resume`, or holds no run or another one with it.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        config: FinetuneConfig,
+        label: str,
+        account: dict[str, Any],
+        parts: list[Split],
+        flags: str,
+        resume: bool,
+    ) -> None:
+        self.folder, self._single = folder, len(parts) == 1
+        stated = {"label": label, **config.to_dict()}
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder}: found a file, expected a new folder for the run. Choose another --out.")
+        if resume:
+            self._check_same(stated, account)
+            return
+        if folder.exists() and any(folder.iterdir()):
+            raise RunError(
+                f"{folder}: found a folder that is not empty, expected a new one for the run; nothing in it was changed. "
+                "Choose another --out, or go on with the run in it with --resume."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        counts = [{"name": s.name, **{p: len(getattr(s, p)) for p in ("train", "validation", "test")}} for s in parts]
+        _write_text(folder / "flags.txt", flags)
+        _write_json(folder / "data.json", {**account, "windows_by_part": counts})
+        _write_json(folder / "config.json", {**stated, "versions": _versions()})
+
+    def _check_same(self, stated: dict[str, Any], account: dict[str, Any]) -> None:
+        config, data = (_read_json(self.folder / name) for name in ("config.json", "data.json"))
+        for name, value in json.loads(json.dumps(stated)).items():
+            if config.get(name) != value:
+                raise RunError(
+                    f"{self.folder}: the run has {name} {config.get(name)!r}, resuming was asked with {value!r}. Resume it with "
+                    "its own settings, or start a new run under another --out."
+                )
+        if data.get("content_hash") != account["content_hash"]:
+            raise RunError(
+                f"{self.folder}: the run was started on other data (their content hash differs), so it can't be resumed on "
+                "these. Give the data of the run, or start a new run under another --out."
+            )
+
+    def checkpoints(self, number: int) -> pathlib.Path:
+        """Folder of the training state of a split."""
+        folder = self.folder / "checkpoints"
+        return folder if self._single else folder / f"fold_{number}"
+
+    def model_path(self, number: int) -> pathlib.Path:
+        """Where a split's model is saved."""
+        return self.folder / "model.keras" if self._single else self.folder / "models" / f"fold_{number}.keras"
+
+    def finished(self, number: int) -> tuple[Outcome, PATClassifier] | None:
+        """What an earlier run finished of a split, or None.
+
+        Raises:
+            RunError: if the files of a finished split are damaged.
+        """
+        path = self.checkpoints(number) / "outcome.npz"
+        if not path.exists():
+            return None
+        arrays, meta = load_state(path)
+        parts: dict[str, dict[str, np.ndarray]] = {"predictions": {}, "baseline": {}}
+        for name, array in arrays.items():
+            kind, part = name.split("/")
+            parts[kind][part] = array
+        model = keras.saving.load_model(self.model_path(number), compile=False)
+        return Outcome(parts["predictions"], parts["baseline"], meta["history"]), model
+
+    def finish_split(self, number: int, outcome: Outcome, model: PATClassifier) -> None:
+        """Save a split's model, then what it predicted: the second file says that both are there."""
+        path = self.model_path(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+        try:
+            model.save(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        arrays = {f"predictions/{part}": values for part, values in outcome.predictions.items()}
+        arrays |= {f"baseline/{part}": values for part, values in outcome.baseline.items()}
+        save_state(self.checkpoints(number) / "outcome.npz", arrays, {"history": outcome.history})
+
+    def finish(self, metrics: dict[str, Any], predictions: pl.DataFrame, history: list[Row]) -> None:
+        """Write the results; metrics.json comes last and says that the run is whole."""
+        _write_csv(self.folder / "history.csv", pl.DataFrame(history, infer_schema_length=None))
+        _write_csv(self.folder / "predictions.csv", predictions)
+        _write_json(self.folder / "metrics.json", metrics)
+
+
+def _versions() -> dict[str, str]:
+    found = {"pat_keras": __version__, "python": platform.python_version(), "backend": keras.backend.backend()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: found no such file, so there is no run to resume. Leave --resume out.") from None
+    except ValueError as error:
+        raise RunError(f"{path}: found no readable JSON ({error}). Start a new run under another --out.") from None
+
+
+def _write_text(path: pathlib.Path, text: str) -> None:
+    with atomic_write(path, overwrite=True, error=RunError) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _write_json(path: pathlib.Path, values: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def _write_csv(path: pathlib.Path, table: pl.DataFrame) -> None:
+    with atomic_write(path, overwrite=True, error=RunError) as temporary:
+        table.write_csv(temporary)
