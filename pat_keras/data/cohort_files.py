@@ -70,8 +70,8 @@ def _read_activity(path: pathlib.Path, dtype: pl.DataType, n_windows: int) -> np
         low, high = (value or 0 for value in lengths.row(0))
     if low != high:
         raise CohortError(
-            f"{path}: the lists in column activity have from {low} to {high} minutes, expected the same length in every "
-            "row. Cut the recordings to windows of equal length."
+            f"{path}: the lists in column activity have from {low} to {high} minutes, expected the same length in "
+            "every row. Cut the recordings to windows of equal length."
         )
     activity = np.empty((n_windows, low), np.float32)
     fixed = lazy.select(column.cast(pl.Array(pl.Float32, low)))
@@ -82,7 +82,7 @@ def _read_activity(path: pathlib.Path, dtype: pl.DataType, n_windows: int) -> np
         activity[first : first + BLOCK] = block.to_numpy()
     if absent:
         raise CohortError(
-            f"{path}: {absent} of {n_windows} rows have no activity, expected a list of {low} minutes in each. Drop them."
+            f"{path}: {absent} of {n_windows} rows have no activity, expected {low} minutes in each. Drop them."
         )
     return activity
 
