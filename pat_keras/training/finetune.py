@@ -207,7 +207,6 @@ def _stage(
     steps = -(-len(parts["train"].x) // config.batch_size)
     optimizer = make_optimizer(config, model, epochs, steps)
     model.compile(optimizer, loss=_loss(config.task), jit_compile=_jit(config.jit))
-    optimizer.build(model.trainable_variables)
     state = None if folder is None else folder / f"{name}.npz"
     return train_stage(name, model, parts["train"], parts["validation"], config, epochs, state, watcher)
 

@@ -1,14 +1,14 @@
 """Optimizers whose learning rate differs by variable, and the rate's course over training.
 
-Keras hands every variable's update to `Optimizer.update_step(gradient, variable, learning_rate)`; the classes here scale the
-rate there, so that one optimizer with one schedule serves encoder and head. (`keras.optimizers.MultiOptimizer` would do
-too, but the Keras of Python 3.10 does not have it.)
+Keras hands every variable's update to `Optimizer.update_step(gradient, variable, learning_rate)`; the classes here
+scale the rate there, so that one optimizer with one schedule serves encoder and head. (`keras.optimizers.MultiOptimizer`
+would do too, but the Keras of Python 3.10 does not have it.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,15 +23,18 @@ class _ByVariable:
     Weight decay is as in Loshchilov & Hutter (arXiv 1711.05101): variable -= rate x decay x variable, before the step.
     """
 
-    def set_factors(self, factors: Mapping[int, float], decay: float, decayed: set[int]) -> None:
-        """Set the factors by id of variable (1 where absent), the decay, and the ids that decay."""
-        self._factors, self._decay, self._decayed = dict(factors), decay, decayed
+    def set_factors(self, factors: Sequence[float], decays: Sequence[float]) -> None:
+        """Set the factor on the rate, and the decay, of each variable, in the order that the optimizer is built with."""
+        self._factors, self._decays = tuple(factors), tuple(decays)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable at its own rate."""
-        rate = learning_rate * self._factors.get(id(variable), 1.0)
-        if self._decay and id(variable) in self._decayed:
-            step = ops.cast(rate, variable.dtype) * self._decay * ops.convert_to_tensor(variable)
+        # By index: TensorFlow hands its own variable over, not the Keras one that the optimizer was built with.
+        index = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        rate = learning_rate * self._factors[index]
+        if self._decays[index]:
+            value = ops.convert_to_tensor(variable)
+            step = ops.cast(rate * self._decays[index], value.dtype) * value
             self.assign_sub(variable, step)  # type: ignore[attr-defined]
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
@@ -66,7 +69,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_optimizer(config: FinetuneConfig, model: Any, stage_epochs: int, steps_per_epoch: int) -> Any:
-    """The optimizer of one stage: the head at its rate, the encoder (where the model has one) at its own.
+    """The optimizer of one stage, built: the head at its rate, the encoder (where the model has one) at its own.
 
     Args:
         config: rates, schedule, weight decay.
@@ -78,9 +81,13 @@ def make_optimizer(config: FinetuneConfig, model: Any, stage_epochs: int, steps_
     warmup = min(config.warmup_epochs * steps_per_epoch, total)
     schedule = WarmupCosine(config.head_learning_rate, warmup, total, config.schedule == "cosine")
     optimizer = Adam(schedule) if config.optimizer == "adam" else SGD(schedule, momentum=0.9)
+    variables = model.trainable_variables
     encoder = getattr(model, "encoder", None)
+    of_encoder = {id(variable) for variable in encoder.trainable_variables} if encoder else set()
     factor = config.encoder_rate / config.head_learning_rate
-    factors = {id(variable): factor for variable in encoder.trainable_variables} if encoder else {}
-    kernels = {id(variable) for variable in model.trainable_variables if variable.path.endswith("kernel")}
-    optimizer.set_factors(factors, config.weight_decay, kernels)
+    optimizer.set_factors(
+        [factor if id(variable) in of_encoder else 1.0 for variable in variables],
+        [config.weight_decay if variable.path.endswith("kernel") else 0.0 for variable in variables],
+    )
+    optimizer.build(variables)
     return optimizer
