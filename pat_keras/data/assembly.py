@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -102,6 +103,7 @@ def assemble(
             "filled_people": store.filled_people,
         },
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
+        "reading": dict(study.reading),
         "funnel": funnel,
     }
     return Assembly(Cohort(store.activity(), _table(store.rows, study), metadata), rejections)
@@ -110,14 +112,14 @@ def assemble(
 class _Store:
     """Windows as they come, in one array that grows in place: a list, stacked at the end, would need it twice."""
 
-    def __init__(self, length: int, ceiling: int) -> None:
+    def __init__(self, length: int, ceiling: float | None) -> None:
         self.rows: list[dict[str, Any]] = []
         self.passed_over: collections.Counter[str] = collections.Counter()
         self.filled_minutes = 0
         self.filled_people = 0
         self.ceiling_minutes = 0
         self.ceiling_people = 0
-        self._ceiling = ceiling
+        self._ceiling = math.inf if ceiling is None else ceiling  # no recording holds an infinite value
         self._activity = np.empty((64, length), dtype=np.float32)
 
     def add(self, person: str, windows: Windows) -> None:

@@ -38,11 +38,13 @@ class Study:
         labels: what the numbers of each column of `people` mean.
         missing_label: says why somebody has no value of a label: (label, participant_id) -> reason, for the counts.
         unit: of the activity.
-        ceiling: the largest value the device can store, in `unit`.
+        ceiling: the largest value the device can store, in `unit`; None if nobody knows.
         start_is_known: False where the source withholds its dates; the recordings' start then has the right day of the
             week and clock time, in a made-up week.
         citation: whom to cite.
         terms: under which terms the data came.
+        reading: how the files were read, for the cohort's metadata and the report: what was found in them and what was
+            done with it, by name. Filled while the recordings are iterated.
     """
 
     name: str
@@ -52,7 +54,8 @@ class Study:
     labels: dict[str, str]
     missing_label: Callable[[str, str], str]
     unit: str
-    ceiling: int
+    ceiling: float | None
     start_is_known: bool
     citation: str
     terms: str
+    reading: dict[str, str] = dataclasses.field(default_factory=dict)
