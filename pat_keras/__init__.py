@@ -23,10 +23,10 @@ if TYPE_CHECKING:
         RecordingError,
         RunError,
     )
+    from pat_keras.evaluation.experiment import finetune
     from pat_keras.models.classifier import PATClassifier
     from pat_keras.models.encoder import PATEncoder
     from pat_keras.models.mae import PATMaskedAutoencoder
-    from pat_keras.evaluation.experiment import finetune
 
 # Where each public name lives. Loaded on first use, so that `import pat_keras` and `--help` stay fast.
 _HOMES = {

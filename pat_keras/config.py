@@ -32,7 +32,8 @@ class EncoderConfig:
         num_heads: attention heads of a block.
         num_layers: transformer blocks.
         embed_dim: width of a token (D).
-        key_dim: width of a head. Equal to `embed_dim` in every PAT, and required to be: the attention layer relies on it.
+        key_dim: width of a head. Equal to `embed_dim` in every PAT, and required to be: the attention layer relies on
+            it.
         ff_dim: width of the feed-forward layer.
         dropout: dropout rate of a block, active in training only.
         embedding: "linear" (the published checkpoints), "conv" (the paper's PAT Conv: a convolution within each patch,
@@ -151,13 +152,15 @@ MODES = ("full", "linear_probe", "two_stage")
 SCHEDULES = ("constant", "cosine")
 OPTIMIZERS = ("adam", "sgd")
 CLASS_WEIGHTS = ("balanced", "paper", "none")
-STANDARDIZE = ("per_minute", "per_recording", "cohort", "none", "paper")
+KINDS = ("per_minute", "per_recording", "cohort", "none")  # of scaling
+STANDARDIZE = (*KINDS, "paper")
 SPLITS = ("holdout", "kfold", "column")
 MONITORS = ("auto", "auc", "loss")
 PRECISIONS = ("float32", "mixed_bfloat16")
 JIT = ("auto", "on", "off")
 
-# Learning rates of the encoder where none is given: small for weights that have learned something, larger for random ones.
+# Learning rates of the encoder where none is given: small for weights that have learned something, larger for random
+# ones.
 ENCODER_RATE_PRETRAINED = 2e-5
 ENCODER_RATE_RANDOM = 2e-4
 
@@ -185,8 +188,8 @@ class FinetuneConfig:
         batch_size: windows a step.
         epochs: at most so many.
         patience: training epochs without a better validation value before stopping.
-        monitor: value on validation people that stops training and chooses the weights: "auc" (higher is better; ties by
-            loss), "loss", or "auto": loss for regression, otherwise auc.
+        monitor: value on validation people that stops training and chooses the weights: "auc" (higher is better; ties
+            by loss), "loss", or "auto": loss for regression, otherwise auc.
         class_weight: "balanced" (every class weighs the same in total; mean weight 1), "paper" ({0: positives / n,
             1: negatives / n}), or "none".
         dropout: rate in the encoder's blocks and before the head.
@@ -256,14 +259,19 @@ class FinetuneConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a number between 0 and 1.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}, expected a number from 0 up to 1.")
-        if self.weight_decay < 0 or self.warmup_epochs < 0 or self.seed < 0:
-            raise ConfigError("weight_decay, warmup_epochs and seed can't be negative.")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ConfigError(f"weight_decay is {self.weight_decay}, expected 0 or a positive number.")
+        for name in ("warmup_epochs", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 or more.")
         if self.schedule_epochs is not None and self.schedule_epochs < 1:
             raise ConfigError(f"schedule_epochs is {self.schedule_epochs}, expected at least 1.")
         if self.folds < 2:
             raise ConfigError(f"folds is {self.folds}, expected at least 2.")
         if self.task == "regression" and self.monitor == "auc":
             raise ConfigError("monitor is 'auc', but a regression has none; expected loss or auto.")
+        if self.task == "multiclass" and self.class_weight == "paper":
+            raise ConfigError("class_weight is 'paper', which is for two classes; expected balanced or none.")
 
     @property
     def encoder_rate(self) -> float:

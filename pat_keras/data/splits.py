@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pat_keras.config import TASKS
 from pat_keras.errors import CohortError, LabelError
 
 PARTS = ("train", "validation", "test")
-TASKS = ("binary", "multiclass", "regression")
 
 _QUANTILE_BINS = 5  # strata of a value to predict
 _MOST_CLASSES = 20  # whole numbers with more different values than this are values to predict, if no task is given

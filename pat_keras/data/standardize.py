@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from pat_keras.config import KINDS
 from pat_keras.data.files import atomic_write
 from pat_keras.data.scaling_numbers import ScalingNumbers, whole_number_step
 from pat_keras.errors import CohortError
-
-KINDS = ("per_minute", "per_recording", "cohort", "none")
 
 _BLOCK = 256  # windows held in float64 at once: 21 MB of weeks
 _KNOWN_MEAN, _KNOWN_STD = 2.5, 2.0  # applied by a port in circulation

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
+from pat_keras.config import TASKS
 from pat_keras.errors import LabelError
 from pat_keras.evaluation import auc as roc
 from pat_keras.evaluation import bootstrap, formulas
-
-TASKS = ("binary", "multiclass", "regression")
 
 # The one number of a task by which two models are compared.
 PRIMARY = {"binary": "auc", "multiclass": "auc", "regression": "mae"}
@@ -140,14 +139,12 @@ def evaluate(
         ValueError: for an unknown task, predictions of the wrong shape, or predictions that are not finite.
     """
     y, prediction = _checked(task, y, prediction)
-    statistics = _statistics(task, y, prediction, threshold)
-    estimates = {name: float(value[0]) for name, value in statistics(np.ones((1, len(y)), dtype=np.int32)).items()}
-    resampled = bootstrap.distribution(statistics, _strata(task, y), seed=seed)
+    resampled = bootstrap.distribution(_statistics(task, y, prediction, threshold), _strata(task, y), seed=seed)
     result: dict[str, Any] = {"n": len(y)}
     reasons: dict[str, str] = {}
-    for name, value in estimates.items():
-        limits = bootstrap.interval(resampled[name]) if math.isfinite(value) else None
-        result[name] = value if math.isfinite(value) else None
+    for name, value in estimate(task, y, prediction, threshold).items():
+        limits = None if value is None else bootstrap.interval(resampled[name])
+        result[name] = value
         result[f"{name}_low"], result[f"{name}_high"] = limits or (None, None)
         if result[name] is None:
             reasons[name] = _why_undefined(task, y, name, threshold)
@@ -171,6 +168,25 @@ def evaluate(
     }
     result["reasons"] = reasons
     return result
+
+
+def estimate(
+    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | np.ndarray | None = None
+) -> dict[str, float | None]:
+    """The metrics of `evaluate` without intervals: for a fold, whose few people would give none worth reading.
+
+    Args:
+        task: one of `TASKS`.
+        y: as for `evaluate`.
+        prediction: as for `evaluate`.
+        threshold: as for `evaluate`.
+
+    Raises:
+        LabelError, ValueError: as `evaluate`.
+    """
+    y, prediction = _checked(task, y, prediction)
+    values = _statistics(task, y, prediction, threshold)(np.ones((1, len(y)), dtype=np.int32))
+    return {name: float(value[0]) if math.isfinite(value[0]) else None for name, value in values.items()}
 
 
 def paired_difference(

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pat_keras.config import TASKS
 from pat_keras.errors import RunError
-from pat_keras.evaluation.metrics import TASKS, People, by_participant
+from pat_keras.evaluation.metrics import People, by_participant
 
 _COLUMNS = ("participant_id", "window", "part", "label")
 
@@ -42,7 +43,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        """One of `metrics.TASKS`."""
+        """One of `config.TASKS`."""
         return self.metrics["task"]
 
     @property

@@ -16,6 +16,7 @@ import sklearn.pipeline
 import sklearn.preprocessing
 import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
 
+from pat_keras.config import TASKS
 from pat_keras.data.features import simple_daily_features
 from pat_keras.errors import LabelError
 
@@ -59,8 +60,8 @@ class FeatureBaseline:
     def __init__(
         self, task: str = "binary", *, features: Features = simple_daily_features, folds: int = 5, seed: int = 0
     ) -> None:
-        if task not in ("binary", "multiclass", "regression"):
-            raise ValueError(f"FeatureBaseline: task is {task!r}, expected binary, multiclass or regression.")
+        if task not in TASKS:
+            raise ValueError(f"FeatureBaseline: task is {task!r}, expected one of {', '.join(TASKS)}.")
         if task == "regression":
             self.name = "ridge regression on simple daily features"
         self.task = task
