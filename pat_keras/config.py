@@ -153,7 +153,7 @@ SCHEDULES = ("constant", "cosine")
 OPTIMIZERS = ("adam", "sgd")
 CLASS_WEIGHTS = ("balanced", "paper", "none")
 KINDS = ("per_minute", "per_recording", "cohort", "none")  # of scaling
-STANDARDIZE = (*KINDS, "paper")
+STANDARDIZE = ("auto", *KINDS, "paper")
 SPLITS = ("holdout", "kfold", "column")
 MONITORS = ("auto", "auc", "loss")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -162,7 +162,7 @@ JIT = ("auto", "on", "off")
 # Learning rates of the encoder where none is given: small for weights that have learned something, larger for random
 # ones.
 ENCODER_RATE_PRETRAINED = 2e-5
-ENCODER_RATE_RANDOM = 2e-4
+ENCODER_RATE_RANDOM = 5e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +178,7 @@ class FinetuneConfig:
         mode: "full" trains everything; "linear_probe" freezes the encoder; "two_stage" trains the head alone for
             `probe_epochs`, then everything.
         probe_epochs: of the first stage of "two_stage".
-        encoder_learning_rate: None for 2e-5 from weights and 2e-4 from random ones.
+        encoder_learning_rate: None for 2e-5 from weights and 5e-4 from random ones.
         head_learning_rate: of the head.
         schedule: "constant", or "cosine": falling to zero over `schedule_epochs`.
         schedule_epochs: None for `epochs`.
@@ -194,6 +194,7 @@ class FinetuneConfig:
             1: negatives / n}), or "none".
         dropout: rate in the encoder's blocks and before the head.
         standardize: scaling, with statistics of the training people: "per_minute", "per_recording", "cohort", "none";
+            "auto", per_minute from weights (they were pretrained so) and cohort from random ones (fewer numbers to estimate);
             or "paper": each of train, validation and test by its own minutes' statistics, as the authors did.
         repair_fixed_scaling: (mean, std) of a scaling to undo first; None for none.
         split: "holdout", "kfold", or "column": the split that the column `split_column` of the cohort names.
@@ -230,7 +231,7 @@ class FinetuneConfig:
     monitor: str = "auto"
     class_weight: str = "balanced"
     dropout: float = 0.1
-    standardize: str = "per_minute"
+    standardize: str = "auto"
     repair_fixed_scaling: tuple[float, float] | None = None
     split: str = "holdout"
     split_column: str = "split"
@@ -279,6 +280,13 @@ class FinetuneConfig:
         if self.encoder_learning_rate is not None:
             return self.encoder_learning_rate
         return ENCODER_RATE_PRETRAINED if self.weights else ENCODER_RATE_RANDOM
+
+    @property
+    def scaling(self) -> str:
+        """The scaling, "auto" resolved."""
+        if self.standardize != "auto":
+            return self.standardize
+        return "per_minute" if self.weights else "cohort"
 
     @property
     def monitored(self) -> str:

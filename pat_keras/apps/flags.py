@@ -1,19 +1,22 @@
 """Flags that several commands share: each is defined here once and turned into a config here.
 
-Every function takes the `FlagValues` of one command; the global ones of absl are not used.
+Every function takes the `FlagValues` of one command; the global ones of absl are not used. What only some commands
+need is imported where it is needed: `--help` is to answer at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from pat_keras import config as choices
 from pat_keras.config import ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
-from pat_keras.data.windows import FILLS, STARTS, WindowConfig
 from pat_keras.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pat_keras.data.windows import WindowConfig
 
 
 def define_output(values: flags.FlagValues, help_text: str) -> None:
@@ -24,6 +27,8 @@ def define_output(values: flags.FlagValues, help_text: str) -> None:
 
 def define_windows(values: flags.FlagValues) -> None:
     """Defines the flags of `window_config`."""
+    from pat_keras.data.windows import FILLS, STARTS, WindowConfig
+
     default = WindowConfig()
     flags.DEFINE_integer("window_days", default.days, "Whole days in a window.", flag_values=values)
     flags.DEFINE_enum(
@@ -74,6 +79,8 @@ def window_config(values: flags.FlagValues) -> WindowConfig:
     Raises:
         ConfigError: for values that make no window.
     """
+    from pat_keras.data.windows import WindowConfig
+
     return WindowConfig(
         days=values.window_days,
         start=values.window_start,
@@ -88,13 +95,13 @@ def window_config(values: flags.FlagValues) -> WindowConfig:
 # Help of the flags of `finetune_config`, by the attribute of FinetuneConfig that each sets.
 _FINETUNE_HELP = {
     "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",
-    "weights": "Weights to start from: the path of an official .h5 file, or a preset such as pat_large_29k. Empty for random "
-    "weights.",
+    "weights": "Weights to start from: the path of an official .h5 file, or a preset such as pat_large_29k. Empty for "
+    "random weights.",
     "size": "Size of the encoder, where --weights does not tell it.",
     "embedding": "Patch embedding of the encoder, where --weights does not tell it.",
     "head": "official: dropout, a hidden layer of 128, an output. linear: dropout and an output.",
-    "mode": "full: everything learns. linear_probe: the encoder stays exactly as it is. two_stage: first the head alone for "
-    "--probe_epochs, then everything.",
+    "mode": "full: everything learns. linear_probe: the encoder stays exactly as it is. two_stage: first the head "
+    "alone for --probe_epochs, then everything.",
     "probe_epochs": "Training epochs of the first stage of --mode=two_stage.",
     "encoder_learning_rate": f"Learning rate of the encoder. Default: {ENCODER_RATE_PRETRAINED:g} from --weights, "
     f"{ENCODER_RATE_RANDOM:g} from random ones.",
@@ -108,12 +115,14 @@ _FINETUNE_HELP = {
     "epochs": "Training epochs at most.",
     "patience": "Stop after so many training epochs without a better validation value; the best weights are kept.",
     "monitor": "Validation value that decides on stopping: auc, loss, or auto (loss for regression, otherwise auc).",
-    "class_weight": "balanced: classes weigh the same in total. paper: {0: share of positives, 1: share of negatives}. none.",
+    "class_weight": "balanced: classes weigh the same in total. paper: {0: share of positives, 1: share of negatives}. "
+    "none.",
     "dropout": "Dropout rate in the encoder's blocks and before the head.",
-    "standardize": "Scaling, fitted on training people: per_minute, per_recording, cohort, none. paper: train, validation "
-    "and test each by their own statistics, as the authors did (test people then influence their own scaling).",
-    "split": "holdout; kfold (everybody is tested once, in --folds folds); or column: --split_column of the cohort says "
-    "train, validation or test.",
+    "standardize": "Scaling, fitted on training people: per_minute, per_recording, cohort, none; auto: per_minute from "
+    "--weights, which were pretrained so, cohort from random ones. paper: train, validation and test each by their own "
+    "statistics, as the authors did (test people then influence their own scaling).",
+    "split": "holdout; kfold (everybody is tested once, in --folds folds); or column: --split_column of the cohort "
+    "says train, validation or test.",
     "split_column": "Column of the cohort for --split=column.",
     "folds": "Folds of --split=kfold. As many as people leaves one participant out at a time.",
     "validation_fraction": "Share of the people not tested who decide when to stop, and the threshold.",
@@ -156,12 +165,36 @@ def define_finetune(values: flags.FlagValues) -> None:
             continue
         kind = {"encoder_learning_rate": float, "schedule_epochs": int}.get(name, type(value))
         _DEFINE[kind](name, value, help_text, flag_values=values)
+    define_repair(values)
+
+
+def define_repair(values: flags.FlagValues) -> None:
+    """Defines the flag of `repair_scaling`."""
     flags.DEFINE_list(
         "repair_fixed_scaling",
         None,
-        "MEAN,STD of a scaling (x - MEAN) / STD that somebody applied to the data, to be undone first; such as 2.5,2.0.",
+        "MEAN,STD of a scaling (x - MEAN) / STD that somebody applied to the data, to be undone first; such as "
+        "2.5,2.0.",
         flag_values=values,
     )
+
+
+def repair_scaling(values: flags.FlagValues) -> tuple[float, float] | None:
+    """Mean and deviation of the scaling to undo, if there is one.
+
+    Raises:
+        ConfigError: for anything but two numbers.
+    """
+    given = values.repair_fixed_scaling
+    if given is None:
+        return None
+    try:
+        mean, std = (float(number) for number in given)
+    except ValueError:
+        raise ConfigError(
+            f"--repair_fixed_scaling={','.join(given)}: expected two numbers, mean and deviation, such as 2.5,2.0."
+        ) from None
+    return mean, std
 
 
 def finetune_config(values: flags.FlagValues) -> FinetuneConfig:
@@ -171,13 +204,5 @@ def finetune_config(values: flags.FlagValues) -> FinetuneConfig:
         ConfigError: for values that don't exist or don't go together.
     """
     names = [field.name for field in dataclasses.fields(FinetuneConfig) if field.name != "repair_fixed_scaling"]
-    repair = values.repair_fixed_scaling
-    if repair is not None:
-        try:
-            mean, std = (float(number) for number in repair)
-        except ValueError:
-            raise ConfigError(
-                f"--repair_fixed_scaling={','.join(repair)}: expected two numbers, mean and deviation, such as 2.5,2.0."
-            ) from None
-        repair = (mean, std)
-    return FinetuneConfig(**{name: getattr(values, name) for name in names}, repair_fixed_scaling=repair)
+    settings = {name: getattr(values, name) for name in names}
+    return FinetuneConfig(**settings, repair_fixed_scaling=repair_scaling(values))
