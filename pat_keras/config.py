@@ -194,8 +194,9 @@ class FinetuneConfig:
             1: negatives / n}), or "none".
         dropout: rate in the encoder's blocks and before the head.
         standardize: scaling, with statistics of the training people: "per_minute", "per_recording", "cohort", "none";
-            "auto", per_minute from weights (they were pretrained so) and cohort from random ones (fewer numbers to estimate);
-            or "paper": each of train, validation and test by its own minutes' statistics, as the authors did.
+            "auto", per_minute from weights (they were pretrained so) and cohort from random ones (which have fewer
+            numbers to estimate and were measured as good or better); or "paper": each of train, validation and test
+            by its own minutes' statistics, as the authors did.
         repair_fixed_scaling: (mean, std) of a scaling to undo first; None for none.
         split: "holdout", "kfold", or "column": the split that the column `split_column` of the cohort names.
         split_column: holds train, validation or test for every row.
