@@ -10,17 +10,18 @@ Ends with a table, a ROC curve and the run directory, which holds the model, eve
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from pat_keras.apps import cli
 from pat_keras.apps.flags import define_finetune, finetune_config
-from pat_keras.errors import ConfigError, RunError
+from pat_keras.errors import CohortError, ConfigError, LabelError, RunError
 
 if TYPE_CHECKING:
     from pat_keras.data.cohort import Cohort
@@ -66,20 +67,17 @@ def finetune(values: flags.FlagValues) -> None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         values.out = str(pathlib.Path("runs", f"{values.label if values.data else 'synthetic'}-{now}"))
     out = pathlib.Path(values.out)
-    # Here rather than when the first result is written: nobody should wait for an error that is known now.
-    if not values.resume and out.is_dir() and any(out.iterdir()):
-        raise RunError(
-            f"{out}: found a folder that is not empty, expected a new one for the run; nothing in it was changed. Choose "
-            "another --out, or go on with the run in it with --resume."
-        )
+    if not values.resume:  # seen to again later, but nobody should wait for an error that is known now
+        from pat_keras.evaluation.run_folder import check_free
+
+        check_free(out)
     cohort = _read(values)
     cli.import_quietly()
     from pat_keras.apps.progress import TrainingProgress
     from pat_keras.evaluation import experiment
-    from pat_keras.evaluation.report import write_report
 
     print(cohort.describe(), flush=True)
-    with TrainingProgress(out / "tensorboard") as watcher:
+    with TrainingProgress(out / "tensorboard") as watcher, _naming(values.data):
         result = experiment.finetune(
             cohort,
             values.label,
@@ -90,8 +88,18 @@ def finetune(values: flags.FlagValues) -> None:
             watcher=watcher,
             say=lambda message: print(f"warning: {message}", file=sys.stderr),
         )
-    write_report(out)
     print(_summary(result))
+
+
+@contextlib.contextmanager
+def _naming(path: str | None) -> Iterator[None]:
+    """Puts the file in front of what is wrong with its content."""
+    try:
+        yield
+    except (CohortError, LabelError) as error:
+        if path is None or path in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _read(values: flags.FlagValues) -> Cohort:

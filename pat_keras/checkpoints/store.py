@@ -1,7 +1,7 @@
 """The state of a running training in one file: either the old one or the new one, never a part.
 
-An `.npz` archive of arrays with one JSON text of everything else. Its members carry checksums, which are verified when it
-is read. No pickles.
+An `.npz` archive of arrays with one JSON text of everything else. Its members carry checksums, which are verified when
+it is read. No pickles.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ from typing import Any
 
 import numpy as np
 
+from pat_keras.data.files import atomic_write
 from pat_keras.errors import RunError
 
 _META = "meta.json"
 
 
 def save_state(path: pathlib.Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    """Write arrays and JSON-able `meta`, replacing the file at `path` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **{_META: text, **arrays})
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write arrays and JSON-able `meta`, replacing the file at `path` in one step.
+
+    Raises:
+        RunError: if it can't be written, as on a full disk; the old file is then still there.
+    """
+    members: dict[str, Any] = {_META: np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays}
+    with atomic_write(path, overwrite=True, error=RunError) as temporary, temporary.open("wb") as file:
+        np.savez(file, **members)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_state(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -42,6 +41,8 @@ def load_state(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any
         RunError: if the file is absent, cut, or damaged.
     """
     try:
+        if not zipfile.is_zipfile(path) and path.exists():
+            raise zipfile.BadZipFile("not a whole .npz archive")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name != _META}
             meta = json.loads(file[_META].tobytes())

@@ -1,4 +1,4 @@
-"""A finished run, read back from its folder and checked: what a report, or a comparison of runs, is made from."""
+"""The folder of a run: whether it is free, and a finished run read back, for a report or a comparison of runs."""
 
 from __future__ import annotations
 
@@ -123,6 +123,21 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         data=_json(folder / "data.json"),
         flags=flags.read_text(encoding="utf-8", errors="replace") if flags.is_file() else "",
     )
+
+
+def check_free(folder: pathlib.Path) -> None:
+    """See that a run may be written to this folder.
+
+    Raises:
+        RunError: if it is a file, or not empty.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: found a file, expected a new folder for the run. Choose another --out.")
+    if folder.exists() and any(folder.iterdir()):
+        raise RunError(
+            f"{folder}: found a folder that is not empty, expected a new one for the run; nothing in it was changed. "
+            "Choose another --out, or, if it holds a run that was stopped, go on with it by --resume."
+        )
 
 
 def _score_columns(rows: pl.DataFrame, task: str) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
+import tempfile
 from typing import Any
 
 import keras
@@ -15,11 +15,14 @@ import numpy as np
 import polars as pl
 
 from pat_keras._version import __version__
+from pat_keras.checkpoints.saved import load_model, save_model
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.files import atomic_write
-from pat_keras.data.splits import Split
+from pat_keras.data.splits import PARTS, Split
 from pat_keras.errors import RunError
+from pat_keras.evaluation.protocols import LabelledData, count_part
+from pat_keras.evaluation.run_folder import check_free
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.training.loop import Row
 
@@ -41,10 +44,9 @@ class RunWriter:
     Args:
         folder: the run directory.
         config: of the run, written to config.json.
-        label: the column predicted.
-        account: of the data, written to data.json.
+        data: whose account, with the counts of the parts, is written to data.json.
         parts: the splits.
-        flags: text of flags.txt.
+        flags: text of flags.txt; no such file if empty.
         resume: whether a run is expected in the folder, of the same data, label and config.
 
     Raises:
@@ -55,42 +57,44 @@ class RunWriter:
         self,
         folder: pathlib.Path,
         config: FinetuneConfig,
-        label: str,
-        account: dict[str, Any],
+        data: LabelledData,
         parts: list[Split],
         flags: str,
         resume: bool,
     ) -> None:
-        self.folder, self._single = folder, len(parts) == 1
-        stated = {"label": label, **config.to_dict()}
-        if folder.exists() and not folder.is_dir():
-            raise RunError(f"{folder}: found a file, expected a new folder for the run. Choose another --out.")
+        self.folder, self._single = folder, config.split != "kfold"
+        stated = {"label": data.account["label"], **config.to_dict()}
         if resume:
-            self._check_same(stated, account)
+            self._check_same(stated, data.account)
             return
-        if folder.exists() and any(folder.iterdir()):
-            raise RunError(
-                f"{folder}: found a folder that is not empty, expected a new one for the run; nothing in it was changed. "
-                "Choose another --out, or go on with the run in it with --resume."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        counts = [{"name": s.name, **{p: len(getattr(s, p)) for p in ("train", "validation", "test")}} for s in parts]
-        _write_text(folder / "flags.txt", flags)
-        _write_json(folder / "data.json", {**account, "windows_by_part": counts})
-        _write_json(folder / "config.json", {**stated, "versions": _versions()})
+        check_free(folder)
+        counts = [
+            {"name": split.name, **{part: count_part(data, getattr(split, part)) for part in PARTS}} for split in parts
+        ]
+        # Made beside its place and moved there whole: a folder that exists is a run that can be resumed.
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+            new = pathlib.Path(temporary, folder.name)
+            _write_json(new / "data.json", {**data.account, "parts": counts})
+            _write_json(new / "config.json", {**stated, "versions": _versions()})
+            if flags:
+                _write_text(new / "flags.txt", flags)
+            if folder.exists():
+                folder.rmdir()  # empty, as was checked; if it no longer is, this fails and nothing is lost
+            new.rename(folder)
 
     def _check_same(self, stated: dict[str, Any], account: dict[str, Any]) -> None:
         config, data = (_read_json(self.folder / name) for name in ("config.json", "data.json"))
         for name, value in json.loads(json.dumps(stated)).items():
             if config.get(name) != value:
                 raise RunError(
-                    f"{self.folder}: the run has {name} {config.get(name)!r}, resuming was asked with {value!r}. Resume it with "
-                    "its own settings, or start a new run under another --out."
+                    f"{self.folder}: the run has {name} {config.get(name)!r}, resuming was asked with {value!r}. "
+                    "Resume it with its own settings, or start a new run under another --out."
                 )
         if data.get("content_hash") != account["content_hash"]:
             raise RunError(
-                f"{self.folder}: the run was started on other data (their content hash differs), so it can't be resumed on "
-                "these. Give the data of the run, or start a new run under another --out."
+                f"{self.folder}: the run was started on other data (their content hash differs), so it can't be "
+                "resumed on these. Give the data of the run, or start a new run under another --out."
             )
 
     def checkpoints(self, number: int) -> pathlib.Path:
@@ -106,7 +110,7 @@ class RunWriter:
         """What an earlier run finished of a split, or None.
 
         Raises:
-            RunError: if the files of a finished split are damaged.
+            RunError, CheckpointError: if the files of a finished split are damaged.
         """
         path = self.checkpoints(number) / "outcome.npz"
         if not path.exists():
@@ -116,19 +120,11 @@ class RunWriter:
         for name, array in arrays.items():
             kind, part = name.split("/")
             parts[kind][part] = array
-        model = keras.saving.load_model(self.model_path(number), compile=False)
-        return Outcome(parts["predictions"], parts["baseline"], meta["history"]), model
+        return Outcome(parts["predictions"], parts["baseline"], meta["history"]), load_model(self.model_path(number))
 
     def finish_split(self, number: int, outcome: Outcome, model: PATClassifier) -> None:
         """Save a split's model, then what it predicted: the second file says that both are there."""
-        path = self.model_path(number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-        try:
-            model.save(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        save_model(model, self.model_path(number))
         arrays = {f"predictions/{part}": values for part, values in outcome.predictions.items()}
         arrays |= {f"baseline/{part}": values for part, values in outcome.baseline.items()}
         save_state(self.checkpoints(number) / "outcome.npz", arrays, {"history": outcome.history})

@@ -15,15 +15,13 @@ from keras import ops
 
 from pat_keras.checkpoints.weights import load_weights
 from pat_keras.config import EncoderConfig, FinetuneConfig
-from pat_keras.data.splits import Split
+from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
 from pat_keras.models.classifier import PATClassifier, Standardization, probabilities
 from pat_keras.models.encoder import PATEncoder, compile_by_default
 from pat_keras.training.loop import Part, Row, Watcher, predict, train_stage
 from pat_keras.training.optimizers import make_optimizer
-
-PARTS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +74,18 @@ def build_encoder(config: FinetuneConfig) -> PATEncoder:
     return encoder
 
 
-def check_length(length: int, encoder: PATEncoder) -> None:
-    """Raise a ConfigError unless windows of so many minutes fit the encoder's patches."""
-    patch_size = encoder.config.patch_size
+def check_start(config: FinetuneConfig, length: int) -> None:
+    """See, before anything is done, that there is an encoder to start from, and that its patches fit the windows.
+
+    Raises:
+        CheckpointError: if the weights can't be loaded.
+        ConfigError: if the patches don't fit.
+    """
+    patch_size = build_encoder(config).config.patch_size
     if length % patch_size:
         raise ConfigError(
-            f"The windows have {length} minutes, which is not a multiple of the {patch_size} minutes of a patch of this "
-            "model. Prepare windows of whole days, or choose a size whose patches fit."
+            f"The windows have {length} minutes, which is not a multiple of the {patch_size} minutes of a patch of "
+            "this model. Prepare windows of whole days, or choose a size whose patches fit."
         )
 
 
@@ -99,10 +102,8 @@ def class_weights(y: np.ndarray, kind: str) -> dict[float, float]:
         weights = np.ones(len(classes))
     elif kind == "balanced":
         weights = len(y) / (len(classes) * counts)
-    elif len(classes) == 2:
+    else:  # "paper": of two classes, as FinetuneConfig has seen to
         weights = 1.0 - counts / len(y)
-    else:
-        raise ConfigError(f"class_weight is 'paper', which is for two classes; the label has {len(classes)}.")
     return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
@@ -127,15 +128,15 @@ def train_split(
         watcher: told about progress.
 
     Raises:
-        CheckpointError, ConfigError, RunError: see `build_encoder`, `check_length`, `train_stage`.
+        CheckpointError, RunError: see `build_encoder`, `train_stage`.
     """
     keras.utils.set_random_seed(config.seed)
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
-    encoder = build_encoder(config)
-    check_length(activity.shape[1], encoder)
-    model = PATClassifier(encoder, config.head, config.task, classes, config.dropout, dtype=config.precision)
+    model = PATClassifier(
+        build_encoder(config), config.head, config.task, classes, config.dropout, dtype=config.precision
+    )
     rows = {name: getattr(split, name) for name in PARTS}
-    standardizer, scaled = _scaled(activity, rows, config.standardize)
+    standardizer, scaled = _scaled(activity, rows, config.scaling)
     centre, spread = _target_scale(y[split.train], config.task)
     weights = {} if config.task == "regression" else class_weights(y[split.train], config.class_weight)
     parts = {
@@ -152,10 +153,15 @@ def train_split(
     if config.task == "regression":
         kernel.assign(ops.multiply(kernel, spread))
         bias.assign(ops.add(ops.multiply(bias, spread), centre))
-    predictions = {name: predict(model, parts[name].x, config.batch_size) for name in ("validation", "test")}
-    if config.task != "regression":
-        predictions = {name: probabilities(logits, config.task) for name, logits in predictions.items()}
-    return Fitted(_with_scaling(model, standardizer), history, predictions)
+    whole = _with_scaling(model, standardizer)
+    predictions = {}
+    for name in ("validation", "test"):
+        if config.scaling == "paper":  # by their own scaling, which the model doesn't hold
+            outputs = predict(model, parts[name].x, config.batch_size)
+        else:
+            outputs = whole.predict_logits(activity[rows[name]])
+        predictions[name] = outputs if config.task == "regression" else probabilities(outputs, config.task)
+    return Fitted(whole, history, predictions)
 
 
 def _scaled(activity: np.ndarray, rows: dict[str, np.ndarray], kind: str) -> tuple[Standardizer, dict[str, np.ndarray]]:

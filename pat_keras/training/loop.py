@@ -38,6 +38,9 @@ class Part:
 class Watcher:
     """What a training tells while it runs; these do nothing."""
 
+    def on_split(self, name: str) -> None:
+        """The stages that follow are those of this split."""
+
     def on_start(self, stage: str, steps: int) -> None:
         """A stage begins, of at most so many steps."""
 
@@ -79,8 +82,9 @@ class _Stage:
         self.best_weights = [np.array(ops.convert_to_numpy(v)) for v in model.trainable_variables]
 
     def restore(self) -> None:
-        """Take up the saved state, if there is one."""
+        """Take up the saved state; where there is none yet, save this one, so that finite weights are always kept."""
         if self.state is None or not self.state.exists():
+            self.save()
             return
         arrays, meta = load_state(self.state)
         for kind, variables in self._variables().items():
@@ -142,12 +146,12 @@ class _Stage:
         kept = f"after training epoch {self.progress.best_epoch}" if self.progress.best else "from the start"
         for variable, weights in zip(self.model.trainable_variables, self.best_weights, strict=True):
             variable.assign(weights)
-        where = f" They are kept in {self.state}." if self.state else ""
+        where = f" With the last ones they are kept in {self.state}." if self.state else ""
         return RunError(
-            f"{self.name}: the loss became NaN or infinite in training epoch {epoch + 1}, expected a finite number; the "
-            f"last good weights are those {kept}.{where} Lower the learning rates (encoder_learning_rate "
-            f"{self.config.encoder_rate:g}, head_learning_rate {self.config.head_learning_rate:g}), or look for extreme "
-            "values in the data."
+            f"{self.name}: the loss became NaN or infinite in training epoch {epoch + 1}, expected a finite number; "
+            f"the best finite weights are those {kept}.{where} Lower the learning rates (encoder_learning_rate "
+            f"{self.config.encoder_rate:g}, head_learning_rate {self.config.head_learning_rate:g}), or look for "
+            "extreme values in the data."
         )
 
     def _validate(self) -> Row:
@@ -258,7 +262,7 @@ def mean_loss(task: str, part: Part, outputs: np.ndarray) -> float:
 
 
 def participant_auc(task: str, part: Part, outputs: np.ndarray) -> float:
-    """AUC over participants, whose windows' probabilities are averaged; the mean over classes where there are several."""
+    """AUC over participants, whose windows' probabilities are averaged; of several classes, the mean."""
     chances = probabilities(outputs, task)
     _, first, place = np.unique(part.participant_id, return_index=True, return_inverse=True)
     means = np.stack([np.bincount(place, column) / np.bincount(place) for column in chances.T], axis=1)
@@ -274,7 +278,7 @@ def _saved(path: pathlib.Path, arrays: dict[str, np.ndarray], name: str, shape: 
     if found is None or found.shape != shape:
         what = "nothing" if found is None else f"shape {found.shape}"
         raise RunError(
-            f"{path}: {name}: found {what}, expected shape {shape}. The state is of another model; remove it to train this "
-            "part again from its start."
+            f"{path}: {name}: found {what}, expected shape {shape}. The state is of another model; remove it to train "
+            "this part again from its start."
         )
     return found

@@ -1,8 +1,8 @@
 """Optimizers whose learning rate differs by variable, and the rate's course over training.
 
 Keras hands every variable's update to `Optimizer.update_step(gradient, variable, learning_rate)`; the classes here
-scale the rate there, so that one optimizer with one schedule serves encoder and head. (`keras.optimizers.MultiOptimizer`
-would do too, but the Keras of Python 3.10 does not have it.)
+scale the rate there, so that one optimizer with one schedule serves encoder and head.
+(`keras.optimizers.MultiOptimizer` would do too, but the Keras of Python 3.10 does not have it.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _ByVariable:
     """
 
     def set_factors(self, factors: Sequence[float], decays: Sequence[float]) -> None:
-        """Set the factor on the rate, and the decay, of each variable, in the order that the optimizer is built with."""
+        """Set the factor on the rate, and the decay, of each variable, in the order the optimizer is built with."""
         self._factors, self._decays = tuple(factors), tuple(decays)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:

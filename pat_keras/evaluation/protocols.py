@@ -1,0 +1,207 @@
+"""Whom an experiment is about, and who is in which part: a cohort's labelled windows, checked, and their splits.
+
+Axes: B windows, T minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pat_keras.config import FinetuneConfig
+from pat_keras.data import splits
+from pat_keras.data.cohort import Cohort
+from pat_keras.data.splits import PARTS, Split
+from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
+from pat_keras.errors import CohortError, LabelError
+from pat_keras.evaluation.metrics import by_participant
+
+_MOST_CLASSES = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledData:
+    """The labelled windows of a cohort, in the order of (participant_id, window).
+
+    Attributes:
+        cohort: of these windows alone.
+        activity: (B, T) float32 raw minutes, none missing, a fixed scaling undone if that was asked.
+        y: (B,) targets: 0 and 1, the number of the class in `classes`, or values.
+        participant_id: (B,) whose window it is.
+        classes: the labels of the classes as the cohort has them; none for a regression.
+        account: for data.json.
+    """
+
+    cohort: Cohort
+    activity: np.ndarray
+    y: np.ndarray
+    participant_id: np.ndarray
+    classes: list[float]
+    account: dict[str, Any]
+
+
+def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Callable[[str], None]) -> LabelledData:
+    """The windows that have the label, checked, and repaired if asked.
+
+    Args:
+        cohort: windows with labels; those without this one are left out and counted.
+        label: the column to predict.
+        config: its task, standardize and repair_fixed_scaling are looked at.
+        say: told about data that look wrongly scaled.
+
+    Raises:
+        LabelError: for a label that is absent, missing everywhere, not of the task, of one class, or that differs
+            between the windows of one person.
+        CohortError: if minutes are missing, or the fixed scaling to undo is not that of the data.
+    """
+    values = cohort.label(label)
+    known = ~np.isnan(values)
+    if not known.any():
+        raise LabelError(f"label {label!r}: missing in all {len(values)} windows. Choose another label.")
+    n_people = cohort.n_people
+    # Sorted, so that results don't depend on the order of the rows in the file.
+    order = cohort.table.select(pl.arg_sort_by("participant_id", "window")).to_series().to_numpy()
+    rows = order[known[order]]
+    if not np.array_equal(rows, np.arange(len(values))):
+        cohort, values = cohort.select(rows), values[rows]
+    y, classes = _targets(values, label, config.task)
+    people = by_participant(cohort.participant_id, y, y)
+    activity = _complete(cohort, config)
+    finding = detect_scaling(activity)
+    # Scaled once and taken as it is: what was asked for. One mean and deviation for everybody is never that.
+    if finding is not None and (config.standardize != "none" or finding.kind == "fixed"):
+        say(finding.message)
+    account = {
+        "label": label,
+        "windows": cohort.n_windows,
+        "people": cohort.n_people,
+        "people_without_label": n_people - cohort.n_people,
+        "minutes": cohort.length,
+        "content_hash": cohort.content_hash(),
+        "synthetic": bool(cohort.metadata.get("synthetic")),
+        "scaling_finding": finding.message if finding is not None else None,
+        **{key: cohort.metadata.get(key) for key in ("source", "unit", "epoch_length", "citation", "terms", "funnel")},
+    }
+    if classes:
+        account["people_by_class"] = _people_by_class(people.y, classes)
+    return LabelledData(cohort, activity, y, cohort.participant_id, classes, account)
+
+
+def _complete(cohort: Cohort, config: FinetuneConfig) -> np.ndarray:
+    """The activity, a fixed scaling undone if asked, nothing missing."""
+    activity = cohort.activity
+    if config.repair_fixed_scaling is not None:
+        activity = undo_fixed_scaling(activity, *config.repair_fixed_scaling)
+    missing = np.isnan(activity).sum(axis=1)
+    if missing.any():
+        raise CohortError(
+            f"{cohort.metadata['source']}: {int((missing > 0).sum())} of {len(activity)} labelled windows have missing "
+            f"minutes ({int(missing.sum())} in all), expected none. Prepare the cohort with complete windows "
+            "(pat-prepare leaves incomplete ones out by default), or drop these windows."
+        )
+    return activity
+
+
+def _targets(values: np.ndarray, label: str, task: str) -> tuple[np.ndarray, list[float]]:
+    """Labels as the network takes them, and the classes' own values."""
+    if task == "regression":
+        if np.ptp(values) == 0:
+            raise LabelError(f"label {label!r}: all values are {values[0]:g}, expected values that differ.")
+        return values, []
+    classes = np.unique(values)
+    shown = ", ".join(f"{value:g}" for value in classes[:6]) + (", ..." if len(classes) > 6 else "")
+    if task == "binary" and not np.isin(classes, (0.0, 1.0)).all():
+        raise LabelError(
+            f"label {label!r}: found the values {shown}, expected 0 and 1. Map them to 0 and 1, or use "
+            "--task=multiclass or --task=regression."
+        )
+    if len(classes) < 2:
+        raise LabelError(
+            f"label {label!r}: all labelled people have the value {shown}, expected two classes or more. Check its "
+            "rule, or choose another label."
+        )
+    if (classes != np.rint(classes)).any() or len(classes) > _MOST_CLASSES:
+        raise LabelError(
+            f"label {label!r}: found {len(classes)} values ({shown}), expected at most {_MOST_CLASSES} whole numbers "
+            "for a multi-class task. Use --task=regression, or map them to classes."
+        )
+    return np.searchsorted(classes, values).astype(np.float64), classes.tolist()
+
+
+def _people_by_class(y: np.ndarray, classes: list[float]) -> dict[str, int]:
+    """People of each class, by its label, given the targets of one row a person."""
+    counts = np.bincount(y.astype(int), minlength=len(classes))
+    return {f"{value:g}": int(n) for value, n in zip(classes, counts, strict=True)}
+
+
+def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
+    """The split, or the folds, that the config asks for, each with people of every class where they are needed.
+
+    Raises:
+        CohortError, LabelError: if a part would be empty or lack a class, or somebody would be in two parts.
+    """
+    ids, y, fraction = data.participant_id, data.y, config.validation_fraction
+    if config.split == "kfold":
+        parts = splits.kfold(
+            ids, y, folds=config.folds, validation_fraction=fraction, seed=config.seed, task=config.task
+        )
+    elif config.split == "holdout":
+        parts = [
+            splits.holdout(
+                ids,
+                y,
+                validation_fraction=fraction,
+                test_fraction=config.test_fraction,
+                seed=config.seed,
+                task=config.task,
+            )
+        ]
+    else:
+        table = data.cohort.table
+        if config.split_column not in table.columns:
+            there = ", ".join(data.cohort.columns) or "none"
+            raise CohortError(
+                f"split: found no column {config.split_column!r}, expected one of the cohort's: {there}. Name it by "
+                "--split_column."
+            )
+        parts = [splits.from_column(ids, table[config.split_column].to_list())]
+    for split in parts:
+        splits.check_disjoint(split, ids)
+        _check_parts(data, split, config)
+    return parts
+
+
+def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> None:
+    """Every part needs people, and of every class where that class is learned from or scored.
+
+    A fold's test part may lack a class, since the folds are scored together. The baseline's inner cross-validation
+    needs two people of each class.
+    """
+    for name in PARTS:
+        rows = getattr(split, name)
+        if not len(rows):
+            raise CohortError(f"{split.name}: nobody is in {name}, expected some people in every part.")
+        if config.task == "regression" or (name == "test" and config.split == "kfold"):
+            continue
+        least = 2 if name == "train" and config.baseline else 1
+        counts = count_part(data, rows)["people_by_class"]
+        few = [value for value, n in counts.items() if n < least]
+        if few:
+            found = ", ".join(f"{n} of class {value}" for value, n in counts.items())
+            raise LabelError(
+                f"{split.name}: {name} has {found}; expected at least {least} of each. Use larger fractions, fewer "
+                f"folds, or more people{', or --nobaseline' if least == 2 and 0 not in counts.values() else ''}."
+            )
+
+
+def count_part(data: LabelledData, rows: np.ndarray) -> dict[str, Any]:
+    """How many people, windows, and people of each class (none for a regression) these windows are of."""
+    people = by_participant(data.participant_id[rows], data.y[rows], data.y[rows])
+    counts: dict[str, Any] = {"people": len(people.y), "windows": len(rows)}
+    if data.classes:
+        counts["people_by_class"] = _people_by_class(people.y, data.classes)
+    return counts

@@ -1,0 +1,138 @@
+"""predictions.csv and metrics.json from what the models of each split predicted.
+
+Axes: n windows of a part, C classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pat_keras.config import FinetuneConfig
+from pat_keras.data.splits import Split
+from pat_keras.evaluation.metrics import (
+    People,
+    by_participant,
+    choose_threshold,
+    estimate,
+    evaluate,
+    paired_difference,
+)
+from pat_keras.evaluation.protocols import LabelledData
+from pat_keras.models.baselines import FeatureBaseline
+
+# Of "validation" and "test", in the order of the split's windows: (n, C) probabilities, or (n, 1) values.
+Predictions = dict[str, np.ndarray]
+
+
+def predictions_table(data: LabelledData, split: Split, fold: int, predictions: Predictions, task: str) -> pl.DataFrame:
+    """Rows of predictions.csv: one a window of the people held out, labels as the cohort has them."""
+    tables = []
+    for part, scores in predictions.items():
+        rows = getattr(split, part)
+        labels = data.y[rows] if task == "regression" else np.asarray(data.classes)[data.y[rows].astype(int)]
+        columns: dict[str, Any] = {
+            "participant_id": data.participant_id[rows].tolist(),
+            "window": data.cohort.table["window"].to_numpy()[rows],
+            "part": [part] * len(rows),
+            "fold": [fold] * len(rows),
+            "label": labels,
+        }
+        tables.append(pl.DataFrame(columns | score_columns(scores, data.classes, task)))
+    return pl.concat(tables)
+
+
+def score_columns(scores: np.ndarray, classes: list[float], task: str) -> dict[str, np.ndarray]:
+    """Columns of a table of predictions, from scores (n, C) or (n, 1)."""
+    if task == "regression":
+        return {"prediction": scores[:, 0]}
+    if task == "binary":
+        return {"probability": scores[:, 1]}
+    return {f"probability_{value:g}": scores[:, k] for k, value in enumerate(classes)}
+
+
+def score_run(
+    data: LabelledData,
+    parts: list[Split],
+    predictions: list[Predictions],
+    baseline: list[Predictions],
+    config: FinetuneConfig,
+) -> dict[str, Any]:
+    """metrics.json: the test people of all splits together, each scored by the model that never saw them.
+
+    Args:
+        data: the labelled windows.
+        parts: the splits.
+        predictions: one a split.
+        baseline: likewise, looked at if the config asks for a baseline.
+        config: task, split and seed.
+    """
+    task, seed = config.task, config.seed
+    held_out = [_Held.of(data, split, found, task) for split, found in zip(parts, predictions, strict=True)]
+    model = _Tested.of(held_out)
+    metrics: dict[str, Any] = {
+        "task": task,
+        "label": data.account["label"],
+        "synthetic": data.account["synthetic"],
+        "split": config.split,
+        "test": evaluate(task, model.y, model.score, model.threshold, seed=seed),
+    }
+    if config.split == "kfold":
+        metrics["folds"] = [_fold(number, held, task) for number, held in enumerate(held_out, 1)]
+    else:
+        people = held_out[0].validation
+        metrics["validation"] = evaluate(task, people.y, people.score, held_out[0].threshold, seed=seed)
+    if config.baseline:
+        simple = _Tested.of([_Held.of(data, split, found, task) for split, found in zip(parts, baseline, strict=True)])
+        scored = evaluate(task, simple.y, simple.score, simple.threshold, seed=seed)
+        metrics["baseline"] = {"name": FeatureBaseline(task).name, **scored}
+        metrics["difference"] = paired_difference(task, model.y, model.score, simple.score, seed=seed)
+    return metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """People held out by one split, one row each, and for a binary task the threshold that validation people give."""
+
+    validation: People
+    test: People
+    threshold: float | None
+
+    @classmethod
+    def of(cls, data: LabelledData, split: Split, predictions: Predictions, task: str) -> _Held:
+        def people(part: str) -> People:
+            rows, scores = getattr(split, part), predictions[part]
+            return by_participant(
+                data.participant_id[rows], data.y[rows], scores if task == "multiclass" else scores[:, -1]
+            )
+
+        validation = people("validation")
+        threshold = choose_threshold(validation.y, validation.score) if task == "binary" else None
+        return cls(validation, people("test"), threshold)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tested:
+    """The test people of all splits, one row each; the threshold of each person's model where they differ."""
+
+    y: np.ndarray
+    score: np.ndarray
+    threshold: float | np.ndarray | None
+
+    @classmethod
+    def of(cls, held_out: list[_Held]) -> _Tested:
+        y, score = (np.concatenate([getattr(held.test, name) for held in held_out]) for name in ("y", "score"))
+        if len(held_out) == 1 or held_out[0].threshold is None:
+            return cls(y, score, held_out[0].threshold)
+        return cls(y, score, np.concatenate([np.full(len(held.test.y), held.threshold) for held in held_out]))
+
+
+def _fold(number: int, held: _Held, task: str) -> dict[str, Any]:
+    """A fold's own metrics, without intervals: it has few people."""
+    fold: dict[str, Any] = {"fold": number, "n": len(held.test.y)}
+    if task == "binary":
+        fold |= {"n_positive": int(held.test.y.sum()), "threshold": held.threshold}
+    return fold | estimate(task, held.test.y, held.test.score, held.threshold)
