@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from pat_keras.data.readers.actigraph_axes import check_axis, combine_axes, needed_axes, recorder
+from pat_keras.data.readers.actigraph_axes import check_axis, needed_axes, record_axes
 from pat_keras.data.readers.clock import one_table, read_clock, read_duration, usual_step
 from pat_keras.data.readers.device_files import DeviceFile
 from pat_keras.data.readers.text_table import TextTable, read_table
@@ -38,8 +38,7 @@ def read_actigraph_csv(
     Args:
         source: the file.
         participant_id: who; the file's name without its suffix if not given.
-        axis: "vertical" (axis 1), or "vector_magnitude": the axes are summed to minutes, then the root of the sum of
-            their squares is taken, as ActiLife does for epochs of a minute.
+        axis: "vertical" (axis 1), or "vector_magnitude", see `record_axes`.
         date_order: "day_first" or "month_first" where the file does not tell; None reads it off.
 
     Raises:
@@ -58,15 +57,13 @@ def read_actigraph_csv(
         titles = _titles_of_mode(header, lines[first], separator, first + 1, file.where)
         table = read_table(lines[first:], first + 1, separator, titles, file.where)
     needed = needed_axes(axis, table.columns, file.where)
-    values = {name: table.number(name) for name in needed}
+    counts = [table.number(name) for name in needed]
     times = _row_times(table, header, date_order)
     if times is None:
         start, epoch_length = _header_clock(header, date_order, file.where)
-        made = recorder(file, participant_id, epoch_length)
-        return [combine_axes(axis, [made(start, values[name], None) for name in needed])]
+        return [record_axes(file, participant_id, start, epoch_length, counts)]
     epoch_length = int(header["epoch"]) if "epoch" in header else usual_step(times, file.where)
-    made = recorder(file, participant_id, epoch_length)
-    return [combine_axes(axis, [made(times, values[name], table) for name in needed])]
+    return [record_axes(file, participant_id, times, epoch_length, counts, int(table.lines[0]))]
 
 
 def _read_header(lines: list[str], where: str) -> tuple[dict[str, str | int], int]:

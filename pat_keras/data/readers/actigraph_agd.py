@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pat_keras.data.readers.actigraph_axes import check_axis, combine_axes, needed_axes, recorder
+from pat_keras.data.readers.actigraph_axes import check_axis, needed_axes, record_axes
 from pat_keras.data.readers.device_files import DeviceFile
 from pat_keras.data.recording import Recording
 from pat_keras.errors import RecordingError
@@ -27,7 +27,7 @@ def read_agd(
     Args:
         source: the file.
         participant_id: who; the file's name without its suffix if not given.
-        axis: as in `read_actigraph_csv`.
+        axis: "vertical" (axis 1), or "vector_magnitude", see `record_axes`.
 
     Raises:
         RecordingError: if it is no such file, is damaged, or lacks the axes.
@@ -54,12 +54,10 @@ def read_agd(
                 f"{file.where}: the database can't be read ({error}). It may be cut short; copy it again."
             ) from error
     epoch_length = _whole_number(settings.get("epochlength"), "epochlength", file.where)
-    return [_agd_recording(file, participant_id, axis, rows, epoch_length)]
+    return [_agd_recording(file, participant_id, rows, epoch_length)]
 
 
-def _agd_recording(
-    file: DeviceFile, participant_id: str | None, axis: str, rows: list[tuple], epoch_length: int
-) -> Recording:
+def _agd_recording(file: DeviceFile, participant_id: str | None, rows: list[tuple], epoch_length: int) -> Recording:
     if not rows:
         raise RecordingError(f"{file.where}: the table data has no row. Export the recording again.")
     bad = [at for at, row in enumerate(rows) if not all(isinstance(value, (int, float)) for value in row)]
@@ -71,8 +69,7 @@ def _agd_recording(
     ticks = np.array([row[0] for row in rows], dtype=np.int64)
     times = ((ticks - _TICKS_OF_1970) // 10).astype("datetime64[us]")
     counts = np.array([row[1:] for row in rows], dtype=np.float64).T  # (axes, n)
-    made = recorder(file, participant_id, epoch_length)
-    return combine_axes(axis, [made(times, values, None) for values in counts])
+    return record_axes(file, participant_id, times, epoch_length, list(counts))
 
 
 def _whole_number(value: object, name: str, where: str) -> int:

@@ -1,4 +1,4 @@
-"""What the ActiGraph readers share: the axes of the counts, and the vector magnitude of them.
+"""What the ActiGraph readers share: the axes of the counts, and their vector magnitude.
 
 Axes: n epochs, m minutes.
 """
@@ -6,7 +6,7 @@ Axes: n epochs, m minutes.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,11 +20,17 @@ _COLUMNS = ("axis1", "axis2", "axis3")  # axis1 is the vertical one where the de
 
 
 def check_axis(axis: str) -> None:
+    """Raises ConfigError for another axis than those of `AXES`."""
     if axis not in AXES:
         raise ConfigError(f"axis is {axis!r}, expected one of {', '.join(AXES)}.")
 
 
-def needed_axes(axis: str, columns: list[str] | tuple[str, ...], where: str) -> tuple[str, ...]:
+def needed_axes(axis: str, columns: Sequence[str], where: str) -> tuple[str, ...]:
+    """The columns that `axis` needs.
+
+    Raises:
+        RecordingError: if one of them is not among `columns`.
+    """
     needed = _COLUMNS[:1] if axis == "vertical" else _COLUMNS
     lacking = [name for name in needed if name not in columns]
     if lacking:
@@ -35,30 +41,49 @@ def needed_axes(axis: str, columns: list[str] | tuple[str, ...], where: str) -> 
     return needed
 
 
-def combine_axes(axis: str, recordings: list[Recording]) -> Recording:
-    if axis == "vertical":
-        return recordings[0]
-    axes = [to_minutes(one) for one in recordings]
-    magnitude = np.sqrt(sum(one.activity.astype(np.float64) ** 2 for one in axes))  # (m,)
-    first = axes[0]
-    return Recording(first.participant_id, first.start, 60, magnitude, first.unit, first.source)
+def record_axes(
+    file: DeviceFile,
+    participant_id: str | None,
+    clock: datetime.datetime | np.ndarray,
+    epoch_length: int,
+    counts: Sequence[np.ndarray],
+    first_line: int = 1,
+) -> Recording:
+    """One axis as it is, or several as vector magnitude.
 
+    For the magnitude the axes are summed to minutes, then the root of the sum of their squares is taken, as ActiLife
+    does for epochs of a minute; the magnitudes of shorter epochs would add up to more.
 
-def recorder(file: DeviceFile, participant_id: str | None, epoch_length: int) -> Callable[..., Recording]:
-    """A function (start or times, counts, table or None) -> Recording of this file."""
+    Args:
+        file: that they come from.
+        participant_id: who; the file's name without its suffix if not given.
+        clock: of the first epoch, or (n,) of all.
+        epoch_length: seconds.
+        counts: (n,) for each axis.
+        first_line: line of the first epoch in the file, for messages.
+
+    Raises:
+        RecordingError: for times or counts that make no recording.
+    """
     person = participant_id or file.stem
-
-    def made(clock: datetime.datetime | np.ndarray, counts: np.ndarray, table: TextTable | None) -> Recording:
+    axes: list[Recording] = []
+    for values in counts:
         if isinstance(clock, datetime.datetime):
-            return Recording(person, clock, epoch_length, counts, "counts", file.where)
-        return Recording.from_timestamps(
-            clock,
-            counts,
-            participant_id=person,
-            epoch_length=epoch_length,
-            unit="counts",
-            source=file.where,
-            first_line=1 if table is None else int(table.lines[0]),
-        )
-
-    return made
+            axes.append(Recording(person, clock, epoch_length, values, "counts", file.where))
+        else:
+            axes.append(
+                Recording.from_timestamps(
+                    clock,
+                    values,
+                    participant_id=person,
+                    epoch_length=epoch_length,
+                    unit="counts",
+                    source=file.where,
+                    first_line=first_line,
+                )
+            )
+    if len(axes) == 1:
+        return axes[0]
+    minutes = [to_minutes(one) for one in axes]
+    magnitude = np.sqrt(np.sum([one.activity.astype(np.float64) ** 2 for one in minutes], axis=0))  # (m,)
+    return Recording(person, minutes[0].start, 60, magnitude, "counts", file.where)
