@@ -8,15 +8,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from pat_keras._version import __version__
 from pat_keras.data.files import atomic_write
+from pat_keras.data.splits import PARTS
 from pat_keras.errors import RunError
 from pat_keras.evaluation import report_page as page
-from pat_keras.evaluation.plot_style import with_interval
-from pat_keras.evaluation.report_figures import result_figures, training_figure
+from pat_keras.evaluation.plot_style import save, with_interval
+from pat_keras.evaluation.report_figures import result_figures, roc_figure, training_figure
+from pat_keras.evaluation.report_limits import limits, sources
 from pat_keras.evaluation.report_page import Section
 from pat_keras.evaluation.run_folder import Run, read_run
 
@@ -47,14 +46,15 @@ TITLES = {
     },
 }
 _TASK_WORDS = {"binary": "two classes", "multiclass": "several classes", "regression": "a number"}
-_PARTS = ("train", "validation", "test")
 
 # Shown in places of their own, not in the table of what was read.
-_DATA_ELSEWHERE = ("funnel", "citation", "terms", "columns", "synthetic")
+_DATA_ELSEWHERE = ("funnel", "citation", "terms", "parts", "synthetic")
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes `report.html` into a run directory from the other files there, in place of an earlier one.
+    """Writes `report.html`, and `roc.png` where there is a ROC curve, into a run directory from the other files there.
+
+    Earlier ones are replaced.
 
     Needs metrics.json and predictions.csv; history.csv, config.json, data.json and flags.txt add their parts.
 
@@ -72,6 +72,9 @@ def write_report(run_folder: str | os.PathLike[str]) -> pathlib.Path:
     path = run.folder / "report.html"
     with atomic_write(path, overwrite=True, error=RunError) as temporary:
         temporary.write_text(render(run), encoding="utf-8")
+    curve = roc_figure(run)
+    if curve is not None:
+        save(curve, run.folder / "roc.png", overwrite=True)
     return path
 
 
@@ -86,8 +89,8 @@ def render(run: Run) -> str:
         *([Section("Training", training_figure(run))] if run.history else []),
         Section("Data", _data(run)),
         Section("What was run", _what_was_run(run)),
-        Section("Limits and intended use", page.bullets(_limits(run))),
-        Section("Sources and licences", page.bullets(_sources(run))),
+        Section("Limits and intended use", page.bullets(limits(run))),
+        Section("Sources and licences", page.bullets(sources(run))),
     ]
     title = f"{label}: prediction of {_TASK_WORDS[run.task]} from actigraphy"
     return page.page(title, _opening(run), sections, f"Written by pat_keras {__version__} from {run.folder.name}.")
@@ -195,11 +198,21 @@ def _folds(run: Run) -> list[Section]:
     if not names:
         return []
     rows = [
-        [fold.get("fold", place), *(_value(fold, name) for name in names), fold.get("n", "")]
-        for place, fold in enumerate(folds)
+        [fold["fold"], *(_value(fold, name) for name in names), _people(fold), *_own_threshold(run, fold)]
+        for fold in folds
     ]
     header = ["Fold", *(TITLES[run.task][name].split(" (")[0] for name in names), "People"]
-    return [Section("Folds", page.table("Test people of each fold", header, rows))]
+    header += ["Threshold"] if run.task == "binary" else []
+    note = page.paragraph(
+        "One fold has few people: its numbers show how far folds differ, and no more. The results above are of the "
+        "people of all folds together.",
+        "muted",
+    )
+    return [Section("Folds", page.table("Test people of each fold", header, rows) + note)]
+
+
+def _own_threshold(run: Run, fold: Mapping[str, Any]) -> list[str]:
+    return [_threshold(fold)] if run.task == "binary" else []
 
 
 def _data(run: Run) -> str:
@@ -214,26 +227,29 @@ def _data(run: Run) -> str:
         ]  # fmt: skip
         header = [*(["Source"] if several else []), "Step", "People", "Reason"]
         parts.append(page.table("Who was read, rejected and kept", header, rows))
-    parts.append(page.table("Who was used for what", *_people_by_part(run)))
+    if run.data.get("parts"):
+        parts.append(_people_by_part(run.data["parts"]))
     described = _flat({key: value for key, value in run.data.items() if key not in _DATA_ELSEWHERE})
     if described:
         parts.append(page.table("What was read", ["", "Value"], described))
     return "".join(parts)
 
 
-def _people_by_part(run: Run) -> tuple[list[str], list[list[object]]]:
+def _people_by_part(splits: list[Mapping[str, Any]]) -> str:
+    """Numbers of people and windows of each part; of several folds, from the smallest to the largest."""
+    classes = list(splits[0]["train"].get("people_by_class", {}))
     rows: list[list[object]] = []
-    for part in _PARTS:
-        own = run.predictions.filter(pl.col("part") == part)
-        if own.is_empty():
-            continue
-        windows = own.unique(["participant_id", "window"]).height
-        row: list[object] = [part, own["participant_id"].n_unique(), windows]
-        if run.task == "binary":
-            positive = own.filter(pl.col("label").cast(pl.Float64, strict=False) == 1)
-            row.append(positive["participant_id"].n_unique())
+    for part in PARTS:
+        counts = [split[part] for split in splits]
+        row: list[object] = [part, *(_span([count[name] for count in counts]) for name in ("people", "windows"))]
+        row += [_span([count["people_by_class"].get(name, 0) for count in counts]) for name in classes]
         rows.append(row)
-    return ["Part", "People", "Windows", *(["People of class 1"] if run.task == "binary" else [])], rows
+    caption = "Who was used for what" + (f", in each of {len(splits)} folds" if len(splits) > 1 else "")
+    return page.table(caption, ["Part", "People", "Windows", *(f"People of class {name}" for name in classes)], rows)
+
+
+def _span(values: list[int]) -> str:
+    return str(values[0]) if min(values) == max(values) else f"{min(values)} to {max(values)}"
 
 
 def _what_was_run(run: Run) -> str:
@@ -256,45 +272,3 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[list[object]]:
             plain = isinstance(value, str) and value  # an empty text shows as ""
             rows.append([f"{before}{key}", value if plain else json.dumps(value, ensure_ascii=False)])
     return rows
-
-
-def _limits(run: Run) -> list[str]:
-    test = run.metrics["test"]
-    n = int(test.get("n") or 0)
-    rarest = n if run.task == "regression" else int(np.min(test.get("n_by_class") or _two_classes(test)))
-    limits = [
-        "For research. It is no medical device and was not made to diagnose, treat or sort people; a prediction for "
-        "one person is not a finding about that person.",
-        "The intervals tell what another draw of people of the same kind would change. They do not tell what another "
-        "seed, device, country, age group or way of asking for the label would change.",
-    ]
-    if rarest < 50:
-        who = f"{n} test people" + ("" if run.task == "regression" else f", {rarest} in the smallest class")
-        limits.append(f"With {who}, the intervals are wide, and differences between settings are mostly noise.")
-    if run.task != "regression":
-        limits.append(
-            "Probabilities fit the share of each class that the model was trained for. Class weights, and people among "
-            "whom the class is rarer, shift them: see the calibration before reading one as a chance."
-        )
-    if run.metrics.get("folds") or test.get("thresholds"):
-        limits.append(
-            "In cross-validation each person is scored by a model that had not seen them, but people of different "
-            "folds by different models; their scores are pooled here. Folds are not independent repetitions."
-        )
-    if run.config.get("weights"):
-        limits.append(
-            "The encoder started from pretrained weights. Were these people among those it was pretrained on, the "
-            "test is not fully held out (both official sets hold NHANES 2005-06, among other cycles)."
-        )
-    return limits
-
-
-def _two_classes(test: Mapping[str, Any]) -> list[int]:
-    positive = int(test.get("n_positive") or 0)
-    return [positive, int(test.get("n") or 0) - positive]
-
-
-def _sources(run: Run) -> list[str]:
-    sources = [str(run.data[key]) for key in ("citation", "terms") if run.data.get(key)]
-    sources.append("PAT: Ruan et al., arXiv:2411.15240; its published weights are CC BY 4.0 by their authors.")
-    return sources

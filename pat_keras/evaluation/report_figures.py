@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pat_keras.evaluation import metrics, plots
 from pat_keras.evaluation import report_page as page
@@ -21,6 +22,18 @@ def result_figures(run: Run) -> list[str]:
     if len(np.unique(people.y)) < 2:
         return [page.paragraph(f"All {len(people.y)} test people are of one class: there is no curve to draw.")]
     return _binary(run, people)
+
+
+def roc_figure(run: Run) -> Figure | None:
+    """The ROC curve of the test people, or None for a regression or where a class is absent."""
+    if run.task == "regression":
+        return None
+    people = run.people("test")
+    if len(np.unique(people.y)) < 2:
+        return None
+    if run.task == "multiclass":
+        return plots.one_versus_rest_figure(people.y, people.score, run.class_names)
+    return plots.roc_curve_figure(people.y, people.score, run.metrics["test"])
 
 
 def training_figure(run: Run) -> str:

@@ -13,7 +13,10 @@ from pat_keras.evaluation import metrics
 
 
 def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int = 90, **data: Any) -> pathlib.Path:
-    """Writes all files that a report reads: two windows a person, the last third of each fold's people for test."""
+    """Writes all files that a report reads: two windows a person, the last third of each fold's people for test.
+
+    Their form is that of `RunWriter`, which tests/evaluation/test_run_writer.py holds them to.
+    """
     rng = np.random.default_rng(0)
     y = rng.normal(50, 10, n) if task == "regression" else rng.integers(0, 3 if task == "multiclass" else 2, n)
     shares = {
@@ -26,14 +29,14 @@ def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int
     for fold in range(folds):
         for person in range(n):
             where = part[(person + fold) % 3] if folds > 1 else part[person]
-            own = {"participant_id": f"p{person:03d}", "part": where, "fold": fold, "label": y[person]}
-            for window in range(2):
+            own = {"participant_id": f"p{person:03d}", "part": where, "fold": fold + 1, "label": y[person]}
+            for window in range(2 if where != "train" else 0):
                 rows.append({**own, "window": window, **_score(task, shares[person])})
     predictions = pl.DataFrame(rows)
     predictions.write_csv(folder / "predictions.csv")
     _write(folder / "metrics.json", _results(task, y, shares, part, folds, data.get("synthetic", False)))
     history = [
-        {"fold": fold, "stage": "head" if epoch < 4 else "all", "epoch": epoch, "loss": 0.7 / (1 + 0.1 * epoch),
+        {"fold": fold + 1, "stage": "head" if epoch < 4 else "full", "epoch": epoch, "loss": 0.7 / (1 + 0.1 * epoch),
          "validation_loss": 0.65 - 0.02 * min(epoch, 6) + 0.005 * epoch + 0.01 * fold,
          "validation_auc": 0.6 + 0.03 * min(epoch, 6) + 0.01 * rng.normal(),
          "encoder_learning_rate": 2e-5, "head_learning_rate": 5e-4, "seconds": 1.5}
@@ -41,13 +44,26 @@ def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int
         for epoch in range(12)
     ]  # fmt: skip
     pl.DataFrame(history).write_csv(folder / "history.csv")
-    _write(folder / "config.json", {"size": "small", "weights": "", "encoder": {"patch_size": 18}, "seed": 0})
+    _write(folder / "config.json", {"size": "small", "weights": "", "seed": 0, "versions": {"keras": "3.15.0"}})
     steps = [("read", n + 5, ""), ("rejected", 5, "fewer than 7 days"), ("kept", n, "")]
     funnel = [dict(zip(("step", "people", "reason"), step, strict=True)) for step in steps]
     described = {"label": "depressed", "source": "a study", "unit": "counts", "epoch_length": 60, "funnel": funnel}
+    described["parts"] = [
+        _counts(f"fold {fold + 1} of {folds}", y, np.roll(part, -fold), task) for fold in range(folds)
+    ]
     _write(folder / "data.json", described | {"citation": "A. Study, 2020.", "content_hash": "0" * 64} | data)
     (folder / "flags.txt").write_text("--label=depressed\n--seed=0\n", encoding="utf-8")
     return folder
+
+
+def _counts(name: str, y: np.ndarray, part: np.ndarray, task: str) -> dict[str, Any]:
+    counts: dict[str, Any] = {"name": name}
+    for where in ("train", "validation", "test"):
+        own = y[part == where]
+        counts[where] = {"people": len(own), "windows": 2 * len(own)}
+        if task != "regression":
+            counts[where]["people_by_class"] = {str(k): int((own == k).sum()) for k in np.unique(y)}
+    return counts
 
 
 def _score(task: str, share: Any) -> dict[str, float]:
@@ -73,11 +89,18 @@ def _results(
         "synthetic": synthetic,
     }
     if folds > 1:
-        own = [np.arange(len(y)) % 3 == (2 - fold) % 3 for fold in range(folds)]
+        results.pop("validation")
         results["folds"] = [
-            {"fold": fold, **metrics.evaluate(task, y[who], shares[who], threshold)} for fold, who in enumerate(own)
+            _fold(fold, task, y[who], shares[who], threshold)
+            for fold in range(folds)
+            for who in [np.arange(len(y)) % 3 == (2 - fold) % 3]
         ]
     return results
+
+
+def _fold(fold: int, task: str, y: np.ndarray, shares: np.ndarray, threshold: float | None) -> dict[str, Any]:
+    own = {"n_positive": int(y.sum()), "threshold": threshold} if task == "binary" else {}
+    return {"fold": fold + 1, "n": len(y), **own, **metrics.estimate(task, y, shares, threshold)}
 
 
 def _write(path: pathlib.Path, value: Any) -> None:

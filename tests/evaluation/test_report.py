@@ -78,7 +78,7 @@ def test_numbers_with_intervals(binary, tmp_path) -> None:
     assert "fewer than 7 days" in page.text  # the funnel
     assert "train 30 60" in page.text  # people and windows
     assert "--label=depressed" in page.text
-    assert "encoder.patch_size 18" in page.text
+    assert "versions.keras 3.15.0" in page.text
     assert "no medical device" in page.text
     assert "A. Study, 2020." in page.text
     assert "Synthetic" not in page.text
@@ -176,7 +176,35 @@ def test_cross_validation(tmp_path) -> None:
     page, _ = _report(tmp_path, folds=3)
     assert "Test people of each fold" in page.text
     assert "people of different folds by different models" in page.text
-    assert "test 90 180" in page.text
+    assert "in each of 3 folds" in page.text
+    assert "test 30 60" in page.text
+    folds = read_run(tmp_path).metrics["folds"]
+    for fold in folds:
+        assert f"{fold['fold']} {fold['auc']:.3f}" in page.text
+        assert f"30 {fold['n_positive']} of class 1 0.500" in page.text
+    assert len({fold["auc"] for fold in folds}) == 3
+
+
+def test_unequal_folds_are_told_as_a_span(tmp_path) -> None:
+    write_run(tmp_path, folds=3)
+    parts = json.loads((tmp_path / "data.json").read_text())["parts"]
+    parts[1]["test"]["people"] = 29
+    _change(tmp_path / "data.json", parts=parts)
+    assert "29 to 30" in render(read_run(tmp_path))
+
+
+def test_scaling_of_each_part_by_itself_is_a_limit(tmp_path) -> None:
+    write_run(tmp_path)
+    _change(tmp_path / "config.json", standardize="paper")
+    assert "influenced their own scaling" in render(read_run(tmp_path))
+
+
+@pytest.mark.parametrize(("task", "there"), [("binary", True), ("multiclass", True), ("regression", False)])
+def test_curve_as_a_picture(tmp_path, task: str, there: bool) -> None:
+    write_report(write_run(tmp_path, task))
+    path = tmp_path / "roc.png"
+    assert path.is_file() == there
+    assert not there or path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_several_classes(tmp_path) -> None:

@@ -1,0 +1,60 @@
+"""What a report says about how far its numbers go, and whom to cite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pat_keras.evaluation.run_folder import Run
+
+
+def limits(run: Run) -> list[str]:
+    """What the numbers of this run do not say, one sentence or two each."""
+    test = run.metrics["test"]
+    n = int(test.get("n") or 0)
+    rarest = n if run.task == "regression" else int(np.min(test.get("n_by_class") or _two_classes(test)))
+    words = [
+        "For research. It is no medical device and was not made to diagnose, treat or sort people; a prediction for "
+        "one person is not a finding about that person.",
+        "The intervals tell what another draw of people of the same kind would change. They do not tell what another "
+        "seed, device, country, age group or way of asking for the label would change.",
+    ]
+    if rarest < 50:
+        who = f"{n} test people" + ("" if run.task == "regression" else f", {rarest} in the smallest class")
+        words.append(f"With {who}, the intervals are wide, and differences between settings are mostly noise.")
+    if run.task != "regression":
+        words.append(
+            "Probabilities fit the share of each class that the model was trained for. Class weights, and people among "
+            "whom the class is rarer, shift them: see the calibration before reading one as a chance."
+        )
+    if run.metrics.get("folds") or test.get("thresholds"):
+        words.append(
+            "In cross-validation each person is scored by a model that had not seen them, but people of different "
+            "folds by different models; their scores are pooled here. Folds are not independent repetitions."
+        )
+    if run.config.get("standardize") == "paper":
+        words.append(
+            "Train, validation and test people were each scaled by their own statistics, as the authors of PAT did: "
+            "the test people influenced their own scaling, which a new person can't. The saved model scales by the "
+            "training people, so its predictions differ from those here."
+        )
+    if run.config.get("weights"):
+        words.append(
+            "The encoder started from pretrained weights. Were these people among those it was pretrained on, the "
+            "test is not fully held out (both official sets hold NHANES 2005-06, among other cycles)."
+        )
+    return words
+
+
+def _two_classes(test: Mapping[str, Any]) -> list[int]:
+    positive = int(test.get("n_positive") or 0)
+    return [positive, int(test.get("n") or 0) - positive]
+
+
+def sources(run: Run) -> list[str]:
+    """Whom to cite, and whose terms hold."""
+    named = [str(run.data[key]) for key in ("citation", "terms") if run.data.get(key)]
+    named.append("PAT: Ruan et al., arXiv:2411.15240; its published weights are CC BY 4.0 by their authors.")
+    return named
