@@ -72,7 +72,7 @@ class EncoderConfig:
             )
         if self.embed_dim % 2:
             raise ConfigError(f"EncoderConfig: embed_dim is {self.embed_dim}; the positions need an even number.")
-        if not 0.0 <= self.dropout < 1.0:
+        if not isinstance(self.dropout, int | float) or not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"EncoderConfig: dropout is {self.dropout!r}, expected a number from 0 up to 1.")
         if self.embedding not in EMBEDDINGS:
             raise ConfigError(
@@ -80,8 +80,9 @@ class EncoderConfig:
             )
         if self.conv_kernel_size is not None and self.embedding == "linear":
             raise ConfigError("EncoderConfig: conv_kernel_size is given, but embedding='linear' has no convolution.")
-        if self.conv_kernel_size is not None and (self.conv_kernel_size < 1 or self.conv_kernel_size % 2 == 0):
-            raise ConfigError(f"EncoderConfig: conv_kernel_size is {self.conv_kernel_size}, expected an odd number.")
+        kernel = self.conv_kernel_size
+        if kernel is not None and (not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0):
+            raise ConfigError(f"EncoderConfig: conv_kernel_size is {kernel!r}, expected an odd whole number.")
         if self.conv_across_patches and self.embedding != "conv_linear":
             raise ConfigError("EncoderConfig: conv_across_patches is for embedding='conv_linear' alone.")
 
@@ -92,9 +93,10 @@ class EncoderConfig:
 
     @property
     def size(self) -> str | None:
-        """The name of the size with this patch size, heads and blocks, or None if it is nobody's."""
-        for name, shape in _SIZES.items():
-            if all(getattr(self, key) == value for key, value in shape.items()):
+        """The name of the size with this patch size, heads, blocks and widths, or None if it is nobody's."""
+        for name in SIZES:
+            named = EncoderConfig.of_size(name)
+            if all(getattr(self, key) == getattr(named, key) for key in (*_SIZES[name], "embed_dim", "ff_dim")):
                 return name
         return None
 

@@ -1,0 +1,81 @@
+"""EncoderConfig: the sizes, and every value that no PAT can have is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from pat_keras.config import SIZES, EncoderConfig
+from pat_keras.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("size", "patch_size", "num_heads", "num_layers"),
+    [("small", 18, 6, 1), ("medium", 18, 12, 2), ("large", 9, 12, 4), ("huge", 5, 12, 8)],
+)
+def test_sizes(size: str, patch_size: int, num_heads: int, num_layers: int) -> None:
+    config = EncoderConfig.of_size(size)
+    assert (config.patch_size, config.num_heads, config.num_layers) == (patch_size, num_heads, num_layers)
+    assert (config.embed_dim, config.key_dim, config.ff_dim, config.dropout) == (96, 96, 256, 0.1)
+    assert config.size == size and config.embedding == "linear"
+    assert getattr(EncoderConfig, size)() == config
+
+
+def test_size_is_nobodys() -> None:
+    assert EncoderConfig.small(num_layers=3).size is None
+    assert EncoderConfig.small(embed_dim=48, key_dim=48).size is None
+    assert EncoderConfig.small(dropout=0.5, embedding="conv").size == "small"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch_size": 0}, "patch_size is 0"),
+        ({"num_heads": -1}, "num_heads is -1"),
+        ({"num_layers": 1.0}, "num_layers is 1.0"),
+        ({"ff_dim": True}, "ff_dim is True"),
+        ({"conv_filters": "16"}, "conv_filters is '16'"),
+        ({"key_dim": 16}, "key_dim is 16 and embed_dim 96"),
+        ({"embed_dim": 7, "key_dim": 7}, "even"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"dropout": -0.1}, "dropout is -0.1"),
+        ({"dropout": float("nan")}, "dropout is nan"),
+        ({"dropout": "0.1"}, "dropout is '0.1'"),
+        ({"embedding": "fourier"}, "linear, conv, conv_linear"),
+        ({"conv_kernel_size": 3}, "no convolution"),
+        ({"embedding": "conv", "conv_kernel_size": 4}, "odd"),
+        ({"embedding": "conv", "conv_kernel_size": -3}, "odd"),
+        ({"embedding": "conv", "conv_kernel_size": 3.0}, "odd"),
+        ({"embedding": "conv", "conv_across_patches": True}, "conv_linear"),
+    ],
+)
+def test_impossible_values(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EncoderConfig.small(**changes)
+
+
+def test_unknown_size_and_setting() -> None:
+    with pytest.raises(ConfigError, match="expected one of small, medium, large, huge"):
+        EncoderConfig.of_size("tiny")
+    with pytest.raises(ConfigError, match="unknown setting depth"):
+        EncoderConfig.from_dict({**EncoderConfig.small().to_dict(), "depth": 3})
+
+
+@pytest.mark.parametrize(("embedding", "kernel_size"), [("conv", 3), ("conv_linear", 5)])
+def test_kernel_size(embedding: str, kernel_size: int) -> None:
+    assert EncoderConfig.small(embedding=embedding).kernel_size == kernel_size
+    assert EncoderConfig.small(embedding=embedding, conv_kernel_size=7).kernel_size == 7
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_dictionary_and_back(size: str) -> None:
+    config = EncoderConfig.of_size(size, embedding="conv_linear", conv_across_patches=True, dropout=0.25)
+    assert EncoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        EncoderConfig.small().num_heads = 3  # type: ignore[misc]
