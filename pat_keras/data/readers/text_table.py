@@ -107,3 +107,8 @@ def _split_quoted(lines: list[str], separator: str, place: str) -> list[list[str
             f"{place}: a quotation mark is not closed on its line. Correct it, or export the file again."
         )
     return rows
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """The fields of one line, without quotes and blanks around them."""
+    return [field.strip() for field in next(csv.reader([line], delimiter=separator)) or [""]]

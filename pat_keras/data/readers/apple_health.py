@@ -1,0 +1,149 @@
+"""Apple Health export.xml: steps that a phone or a watch counted. They are steps, not activity counts.
+
+Axes: n minutes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from pat_keras.data.readers.device_files import DeviceFile
+from pat_keras.data.readers.safe_xml import parse_xml
+from pat_keras.data.recording import MAX_GAP, Recording
+from pat_keras.data.windows import DAY_MINUTES
+from pat_keras.errors import RecordingError
+
+_STEPS = "HKQuantityTypeIdentifierStepCount"
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) [+-]\d{4}")
+_GENERIC = ("export", "apple_health_export")  # names that every export has
+_LONGEST = 86_400  # seconds of a record; a longer one is no count of steps
+_TOLERANCE = 1  # seconds that records of one device may overlap, from rounding
+
+_Step = tuple[datetime.datetime, datetime.datetime, float]
+
+
+def read_apple_health(
+    source: DeviceFile | str | pathlib.Path, participant_id: str | None = None, *, recorded_by: str | None = None
+) -> list[Recording]:
+    """Reads the steps of one device. The file is streamed, whatever its size.
+
+    Phone and watch count the same steps, so that only one of them is read. A record's steps are spread evenly over its
+    time. Its clock time is the one that the export has: of the zone that the export was made in. A minute without a
+    record has 0 steps, since devices write none while nobody walks; a day, midnight to midnight, without any record is
+    missing.
+
+    Args:
+        source: the file.
+        participant_id: who; the file's name, or that of its folder or zip if the file is called export.xml.
+        recorded_by: the device, as `sourceName` has it; may be left out if there is one only.
+
+    Raises:
+        RecordingError: if it is no such file or is damaged; if there are several devices and none is chosen, with a
+            list of them; if records of the device overlap.
+    """
+    file = DeviceFile.of(source)
+    found = _Found(file.where)
+    parse_xml(file, found.element)
+    if found.root != "HealthData":
+        raise RecordingError(
+            f"{file.where}: the XML is a <{found.root}>, expected a <HealthData> of Apple Health's export.xml. The "
+            "file export_cda.xml beside it is another one."
+        )
+    steps = _chosen(found.steps, recorded_by, file.where)
+    steps.sort()
+    _check_times(steps, file.where)
+    person = participant_id or (file.folder if file.stem in _GENERIC and file.folder not in _GENERIC else file.stem)
+    midnight = datetime.datetime.combine(steps[0][0].date(), datetime.time())
+    activity = _spread(steps, midnight)
+    first = int((steps[0][0] - midnight).total_seconds()) // 60
+    last = -(-int((max(end for _, end, _ in steps) - midnight).total_seconds()) // 60)
+    start = midnight + datetime.timedelta(minutes=first)
+    return [Recording(person, start, 60, activity[first : max(last, first + 1)], "steps", file.where)]
+
+
+class _Found:
+    """Step records by device, as the elements come."""
+
+    def __init__(self, where: str) -> None:
+        self.root = ""
+        self.steps: dict[str, list[_Step]] = {}
+        self._where = where
+
+    def element(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.root = self.root or tag
+        if tag != "Record" or attributes.get("type") != _STEPS:
+            return
+        times = [_TIME.fullmatch(attributes.get(name, "")) for name in ("startDate", "endDate")]
+        try:
+            begin, end = (datetime.datetime.fromisoformat(time[1]) for time in times if time)
+            value = float(attributes["value"])
+        except (KeyError, ValueError):
+            shown = {name: attributes.get(name) for name in ("startDate", "endDate", "value")}
+            raise RecordingError(
+                f"{self._where}: a record of steps has {shown}, expected two times such as 2019-01-31 08:00:00 +0100 "
+                "and a number. Export the data again."
+            ) from None
+        self.steps.setdefault(attributes.get("sourceName", "").replace("\xa0", " "), []).append((begin, end, value))
+
+
+def _chosen(steps: dict[str, list[_Step]], recorded_by: str | None, where: str) -> list[_Step]:
+    listed = ", ".join(f"{name!r} ({len(records):,} records)" for name, records in sorted(steps.items()))
+    if not steps:
+        raise RecordingError(f"{where}: there is no record of steps in it. Was Health allowed to count steps?")
+    if recorded_by is None and len(steps) > 1:
+        raise RecordingError(
+            f"{where}: {len(steps)} devices or apps counted steps: {listed}. They count the same steps, so that adding "
+            "them up would be wrong. Say recorded_by= one of these."
+        )
+    if recorded_by is None:
+        return next(iter(steps.values()))
+    if recorded_by not in steps:
+        raise RecordingError(f"{where}: nothing was recorded_by {recorded_by!r}; expected one of {listed}.")
+    return steps[recorded_by]
+
+
+def _check_times(steps: list[_Step], where: str) -> None:
+    previous: _Step | None = None
+    for step in steps:
+        begin, end, value = step
+        length = (end - begin).total_seconds()
+        if not 0 <= length <= _LONGEST or not 0 <= value < 1e6:
+            raise RecordingError(
+                f"{where}: a record has {value:g} steps from {begin} to {end}; expected 0 or more, in a day at most. "
+                "Export the data again, or remove the record in Health."
+            )
+        if previous and (previous[1] - begin).total_seconds() > _TOLERANCE:
+            raise RecordingError(
+                f"{where}: the record from {begin} to {end} begins before the one from {previous[0]} to {previous[1]} "
+                "has ended. Two devices of the same name, or steps entered by hand, do this: give them names of their "
+                "own, or choose another one with recorded_by."
+            )
+        if previous and begin - previous[1] > MAX_GAP:
+            raise RecordingError(
+                f"{where}: no record for more than a year, from {previous[1]} to {begin}; a wrong date does this. "
+                "Export a shorter time."
+            )
+        previous = step
+
+
+def _spread(steps: list[_Step], midnight: datetime.datetime) -> np.ndarray:
+    """Steps a minute from midnight of the first day to that after the last, NaN on days without a record."""
+    days = (max(end for _, end, _ in steps) - midnight).days + 1
+    activity = np.zeros(days * DAY_MINUTES)
+    recorded = np.zeros(days, dtype=np.bool_)
+    for begin, end, value in steps:
+        since, until = ((time - midnight).total_seconds() / 60 for time in (begin, end))
+        recorded[int(since) // DAY_MINUTES : int(until) // DAY_MINUTES + 1] = True
+        first, last = int(since), int(np.ceil(until))
+        if last <= first + 1:
+            activity[first] += value
+            continue
+        edges = np.clip(np.arange(first, last + 1), since, until)  # minutes since midnight
+        activity[first:last] += value * np.diff(edges) / (until - since)
+    activity[np.repeat(~recorded, DAY_MINUTES)] = np.nan
+    return activity
