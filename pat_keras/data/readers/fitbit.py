@@ -62,8 +62,8 @@ def read_fitbit(
     else:
         raise RecordingError(
             f"{file.where}, line 1: found the columns {', '.join(titles)[:100]!r}; expected {_ID}, {_MINUTE}, {title} "
-            f"or {_ID}, {_HOUR}, {wide[0]} ... {wide[-1]} of a Fitabase export. Choose another measure, or another
-            file."
+            f"or {_ID}, {_HOUR}, {wide[0]} ... {wide[-1]} of a Fitabase export. Choose another measure "
+            "or file."
         )
     table = read_table(lines[1:], 2, ",", titles, file.where)
     times = read_clock(table.text(clock), table, date_order, increasing=False)
