@@ -14,9 +14,6 @@ import pytest
 from pat_keras.config import FinetuneConfig
 from pat_keras.training.optimizers import Adam, WarmupCosine, make_optimizer
 
-# Keras 3.15's variables under JAX, met by NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
-
 _RNG = np.random.default_rng(0)
 _X = _RNG.normal(size=(24, 6)).astype("float32")
 _Y = _RNG.integers(0, 2, size=24).astype("float32")
