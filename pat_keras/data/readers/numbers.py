@@ -1,0 +1,93 @@
+"""Texts as numbers, with a decimal point or a decimal comma that is told from a thousands separator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import polars as pl
+
+from pat_keras.data.readers.table_config import DECIMALS
+from pat_keras.errors import PATError, RecordingError
+
+MISSING = ("", "na", "n/a", "nan", "null", "none")  # in small letters
+_NUMBER = re.compile(r"^[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$|^[-+]?\d{1,3}([.,]\d{3})+([.,]\d+)?$")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number in some notation, or a word for a missing one."""
+    return bool(_NUMBER.match(text)) or (bool(text) and text.lower() in MISSING)
+
+
+def read_numbers(
+    texts: pl.Series,
+    lines: pl.Series,
+    decimal: str | None,
+    missing: Sequence[str],
+    place: str,
+    error: type[PATError] = RecordingError,
+) -> tuple[pl.Series, str]:
+    """Texts as float64, missing values as null, and the decimal mark: "point", "comma", or "none" if no text has one.
+
+    Args:
+        texts: of a column.
+        lines: of the file, for messages.
+        decimal: a key of `DECIMALS`, or None to find out.
+        missing: texts that stand for missing values, beside blanks, NA and NaN; numbers among them also as numbers.
+        place: "FILE, line {line}: COLUMN", for messages.
+        error: class of the errors.
+
+    Raises:
+        PATError: (of class `error`) for the first text that is no number, or if the mark can't be told.
+    """
+    absent = texts.str.to_lowercase().is_in(list(MISSING)) | texts.is_in(list(missing)) | texts.is_null()
+    given = texts.to_frame("t").select(pl.when(~absent).then(pl.col("t"))).to_series()
+    mark = decimal or _find_mark(given, lines, place, error)
+    plain = given.str.replace(",", ".", literal=True) if mark == "comma" else given
+    values = plain.cast(pl.Float64, strict=False)
+    wrong = values.is_null() & given.is_not_null()
+    if mark == "comma":  # 1.5 among 1,5: not both can be decimal marks
+        wrong = wrong | given.str.contains(".", literal=True).fill_null(False)
+    bad = wrong.arg_true()
+    if len(bad):
+        at = int(bad[0])
+        text = given[at]
+        hint = "Correct the line, or name what stands for a missing value by --missing_values."
+        if is_number(text):
+            hint = f"It was read with a decimal {mark}: give the other --decimal, or take thousands separators away."
+        raise error(
+            f"{place.format(line=lines[at])} is {text!r}, expected a number, NA or a blank ({len(bad)} such lines). "
+            f"{hint}"
+        )
+    kept = values.to_frame("v").select(pl.when(~pl.col("v").is_in(missing_numbers(missing))).then(pl.col("v")))
+    return kept.to_series().fill_nan(None), mark
+
+
+def missing_numbers(missing: Sequence[str]) -> list[float]:
+    """Those of the texts that stand for missing values which are numbers: -1 stands for -1.0, too."""
+    return [float(text) for text in missing if _NUMBER.match(text) and "," not in text]
+
+
+def _find_mark(texts: pl.Series, lines: pl.Series, place: str, error: type[PATError]) -> str:
+    marks = {name: texts.str.contains(mark, literal=True).fill_null(False) for name, mark in DECIMALS.items()}
+    if marks["point"].any() and marks["comma"].any():
+        at = int((marks["point"] | marks["comma"]).arg_true()[0])
+        raise error(
+            f"{place.format(line=lines[at])} has both points and commas in its numbers (such as {texts[at]!r}); "
+            "one of them may separate thousands. Take these away, or give --decimal."
+        )
+    for name, marked in marks.items():
+        if not marked.any():
+            continue
+        # Only the decimals 1,234 beside whole numbers below 1000: this is how thousands look, too.
+        thousands = texts.filter(marked).str.contains(r"^[1-9]\d{0,2}([.,]\d{3})+$")
+        whole = texts.filter(~marked).drop_nulls().cast(pl.Float64, strict=False).drop_nulls()
+        if thousands.all() and len(whole) and (whole.abs() < 1000).all():
+            at = int(marked.arg_true()[0])
+            raise error(
+                f"{place.format(line=lines[at])} is {texts[at]!r}, which is {texts[at].replace(DECIMALS[name], '')} if "
+                f"the {name} separates thousands, and between one and a thousand if it is the decimal mark; nothing in "
+                f"the file tells which. Give --decimal={name}, or take the thousands separators away."
+            )
+        return name
+    return "none"

@@ -1,0 +1,342 @@
+"""Bytes of a text file -> lines -> fields: encoding, separator and header row found out, or taken as given.
+
+Axes: n lines of the file, m rows of data.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+
+import polars as pl
+
+from pat_keras.data.readers.dates import DATE_IN_LINE, UNIX_IN_LINE, kind_of
+from pat_keras.data.readers.numbers import is_number
+from pat_keras.data.readers.table_config import SEPARATORS, TableConfig
+from pat_keras.errors import RecordingError
+
+_BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_NOT_TEXT = {
+    b"PK\x03\x04": "a zip or a spreadsheet (.xlsx); save the sheet as CSV, or give the zip the ending .zip",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls); save the sheet as CSV",
+    b"SQLite format 3": "an SQLite database (.agd?); export the epochs as CSV",
+    b"PAR1": "a Parquet file; give it the ending .parquet",
+    b"\x1f\x8b": "a gzip file; give it the ending .gz",
+    b"%PDF": "a PDF; export the epochs as CSV",
+}
+_NAME_OF = {separator: name for name, separator in SEPARATORS.items()}
+_SAMPLE = 200  # lines that decide on the separator
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTable:
+    """The rows of a text file, not yet read as times and numbers.
+
+    Attributes:
+        where: the file, for messages.
+        columns: names of the columns, `column_1`, ... if there is no header.
+        rows: (m, columns) texts, blanks around them taken off.
+        lines: (m,) line in the file of each row, from 1.
+        encoding: of the file.
+        separator: a key of `SEPARATORS`.
+        header: line of the header, 0 if there is none.
+    """
+
+    where: str
+    columns: list[str]
+    rows: pl.DataFrame
+    lines: pl.Series
+    encoding: str
+    separator: str
+    header: int
+
+
+def read_text(data: bytes, config: TableConfig, where: str) -> TextTable:
+    """Splits a text file into rows.
+
+    Raises:
+        RecordingError: if it is no text, no table can be told in it, or a line has fields too many or too few.
+    """
+    text, encoding = decode(data, config.encoding, where)
+    lines = split_lines(text, where)
+    first, header = _find_data(lines, config, where)
+    separator = config.separator or _find_separator(lines, first, header, config, where)
+    mark = SEPARATORS[separator]
+    header_fields = _fields(lines[header], mark) if header is not None else []
+    apart = header is not None and header < first - 1 and len(header_fields) != len(_fields(lines[first], mark))
+    if len(header_fields) == 1 or (apart and config.skip_rows is None):  # the last line of a preamble
+        header = None
+    if header is None:
+        _check_no_row_above(lines, first, config.skip_rows or 0, mark, where)
+        width = max(len(_fields(line, mark)) for line in lines[first : first + _SAMPLE])
+        columns = [f"column_{number + 1}" for number in range(width)]
+    else:
+        _check_one_header(lines, header, _fields(lines[first], mark), mark, where)
+        columns = [name or f"column_{number + 1}" for number, name in enumerate(header_fields)]
+    doubled = sorted({name for name in columns if columns.count(name) > 1})
+    if doubled:
+        raise RecordingError(
+            f"{where}, line {(header or 0) + 1}: the header has the column {doubled[0]!r} more than once. Rename one."
+        )
+    rows, numbers = _split(lines[first:], first + 1, mark, columns, where)
+    return TextTable(where, columns, rows, numbers, encoding, separator, 0 if header is None else header + 1)
+
+
+def decode(data: bytes, encoding: str | None, where: str) -> tuple[str, str]:
+    """The text, and its encoding: by a byte order mark, else UTF-16 by its zero bytes, UTF-8 if it is, else latin-1.
+
+    Raises:
+        RecordingError: if the file is empty, is no text, or does not fit the encoding given.
+    """
+    if not data.strip():
+        raise RecordingError(f"{where}: the file is empty. Export or copy it again.")
+    for magic, kind in _NOT_TEXT.items():
+        if data.startswith(magic):
+            raise RecordingError(f"{where}: is no text but {kind}.")
+    found = encoding or next((name for bom, name in _BOMS.items() if data.startswith(bom)), None)
+    if found is None:
+        zeros_even, zeros_odd = data[:1000:2].count(0), data[1:1000:2].count(0)
+        if max(zeros_even, zeros_odd) > 200 or (len(data) < 1000 and max(zeros_even, zeros_odd) * 3 > len(data)):
+            found = "utf-16-le" if zeros_odd > zeros_even else "utf-16-be"
+    try:
+        text = data.decode(found or "utf-8")
+        found = found or "utf-8"
+    except UnicodeDecodeError as error:
+        if found is not None:
+            line = data[: error.start].count(b"\n") + 1
+            raise RecordingError(
+                f"{where}, line {line}: the bytes {data[error.start : error.end][:4]!r} are not {found} text. The file "
+                "may be cut short or damaged there; or give another --encoding."
+            ) from None
+        text, found = data.decode("latin-1"), "latin-1"
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        raise RecordingError(
+            f"{where}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: there are zero bytes; expected text. The "
+            "file may be damaged, or a device's own binary format: export it as CSV."
+        )
+    start = text.lstrip()[:200].lower()
+    if start.startswith(("<!doctype html", "<html", "<?xml")):
+        raise RecordingError(f"{where}: is a web page or XML, expected a table. Download or export it again, as CSV.")
+    return text, found
+
+
+def split_lines(text: str, where: str) -> pl.Series:
+    """Lines without their ends; blank ones stay, so that numbers of lines are right."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    free = next((mark for mark in "\x1f\x1e\x1d\x1c\x01\x02\x03" if mark not in text), None)
+    if free is None:
+        raise RecordingError(f"{where}: is full of control characters, expected text. Export it again, as CSV.")
+    lines = pl.read_csv(
+        io.BytesIO(text.encode("utf-8")),
+        separator=free,
+        quote_char=None,
+        has_header=False,
+        infer_schema=False,
+    ).to_series()
+    return lines.fill_null("")
+
+
+def _find_data(lines: pl.Series, config: TableConfig, where: str) -> tuple[int, int | None]:
+    """Index of the first row of data, and of the header or None."""
+    filled = lines.str.strip_chars(" \t,;|") != ""
+    if config.skip_rows is not None or (config.timestamp_column and not _is_numbered(config.timestamp_column)):
+        header = _given_header(lines, filled, config, where)
+        if header is not None:
+            below = filled.slice(header + 1).arg_true()
+            if not len(below):
+                raise RecordingError(f"{where}, line {header + 1}: no sample below the header. Export the file again.")
+            return header + 1 + int(below[0]), header
+    for pattern in (DATE_IN_LINE, UNIX_IN_LINE):
+        first = _longest_run(lines.str.contains(pattern), filled)
+        if first is not None:
+            break
+    else:
+        raise RecordingError(
+            f"{where}: no line has a date, expected rows such as 2024-12-31 23:58:00,12 ({len(lines):,} lines looked "
+            "at). Give --skip_rows or --timestamp_column, and --timestamp_format if the dates are written otherwise."
+        )
+    above = filled.slice(0, first).arg_true()
+    if config.skip_rows is not None and first > config.skip_rows:
+        above = above.filter(above >= config.skip_rows)
+    header = int(above[-1]) if len(above) and _may_be_header(lines[int(above[-1])]) else None
+    return first, header
+
+
+def _is_numbered(names: Sequence[str]) -> bool:
+    return all(name.startswith("column_") for name in names)
+
+
+def _given_header(lines: pl.Series, filled: pl.Series, config: TableConfig, where: str) -> int | None:
+    """Index of the header by --skip_rows, or by the name of --timestamp_column; None if the rows have none."""
+    if config.skip_rows is not None:
+        below = filled.slice(config.skip_rows).arg_true()
+        if not len(below):
+            raise RecordingError(
+                f"{where}: --skip_rows={config.skip_rows} leaves nothing of its {len(lines):,} lines. Give a smaller "
+                "number."
+            )
+        header = config.skip_rows + int(below[0])
+        return header if _may_be_header(lines[header]) else None
+    wanted = config.timestamp_column
+    likely = filled.clone()
+    for name in wanted:
+        likely &= lines.str.contains(name, literal=True)
+    for at in likely.arg_true().to_list():
+        if any(set(wanted) <= set(_fields(lines[at], mark)) for mark in SEPARATORS.values()):
+            return int(at)
+    return None
+
+
+def _longest_run(matching: pl.Series, filled: pl.Series) -> int | None:
+    """Index at which the longest run of matching lines begins; blank lines do not end a run."""
+    rows = matching.filter(filled)
+    places = filled.arg_true()
+    if not rows.any():
+        return None
+    runs = pl.DataFrame({"match": rows, "run": rows.rle_id(), "place": places}).filter(pl.col("match"))
+    longest = runs.group_by("run", maintain_order=True).agg(pl.len().alias("n"), pl.col("place").first())
+    return int(longest.sort("n", descending=True, maintain_order=True)["place"][0])
+
+
+def _may_be_header(line: str) -> bool:
+    """Whether a line has names: some text, and no number or date, between separators of some kind."""
+    for mark in (",", ";", "\t", "|"):
+        fields = [field for field in _fields(line, mark) if field]
+        if any(is_number(field) or kind_of(field) for field in fields):
+            return False
+    words = line.split()
+    return bool(words) and not all(is_number(word) or kind_of(word) for word in words)
+
+
+def _fields(line: str, mark: str) -> list[str]:
+    """Fields of one line, the empty ones at its end left out."""
+    if mark == " ":
+        line = " ".join(line.split())
+    try:
+        fields = [field.strip() for field in next(csv.reader([line], delimiter=mark), [])]
+    except csv.Error:  # a line too long to be one of a table
+        return [line]
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def _check_no_row_above(lines: pl.Series, first: int, skipped: int, mark: str, where: str) -> None:
+    """Without a header, a line as wide as the data but without a date is a damaged row, not a device's preamble."""
+    width = len(_fields(lines[first], mark))
+    above = next((at for at in range(first - 1, skipped - 1, -1) if lines[at].strip()), None)
+    if above is not None and width > 1 and len(_fields(lines[above], mark)) == width:
+        raise RecordingError(
+            f"{where}, line {above + 1}: has {width} fields as the rows below, but is neither a header (it has numbers "
+            f"or blanks) nor a row (no date in it): {_short(lines[above])}. Correct the line, or give "
+            f"--skip_rows={above + 1} if the rows begin below it."
+        )
+
+
+def _check_one_header(lines: pl.Series, header: int, row: list[str], mark: str, where: str) -> None:
+    """A second line of names, or rows with dates as below, above the line taken for the header: it is a damaged row."""
+    width = len(_fields(lines[header], mark))
+    dates = [at for at, field in enumerate(row[:width]) if kind_of(field) in ("datetime", "date", "unix")]
+    for at in range(header):
+        fields = _fields(lines[at], mark) if lines[at].count(mark) >= width - 1 > 0 else []
+        if len(fields) != width:
+            continue
+        dated = bool(dates) and all(kind_of(fields[at]) == kind_of(row[at]) for at in dates)
+        named = width > 2 and at == header - 1 and all(fields) and not any(is_number(field) for field in fields)
+        if dated or named:
+            raise RecordingError(
+                f"{where}, line {header + 1}: was taken for the header ({_short(lines[header])}), but line {at + 1} "
+                f"above it looks like {'a row of data' if dated else 'a header, too'}. Correct the damaged line, or "
+                "give --skip_rows, the number of lines above the header."
+            )
+
+
+def _short(line: str) -> str:
+    return repr(line[:60] + ("..." if len(line) > 60 else ""))
+
+
+def _find_separator(lines: pl.Series, first: int, header: int | None, config: TableConfig, where: str) -> str:
+    """The separator by which the rows have a time and a number, or at least the columns that were named."""
+    rows = lines[first:].filter(lines[first:].str.strip_chars() != "")
+    sample = pl.concat([rows.head(_SAMPLE // 2), rows.slice(len(rows) // 2, _SAMPLE // 2)]).to_list()
+    widths: dict[str, int] = {}
+    for name, mark in SEPARATORS.items():
+        split = [_fields(line, mark) for line in sample]
+        width = sorted(map(len, split))[len(split) // 2]
+        if width < 2:
+            continue
+        kinds = [kinds_of([row[at] if at < len(row) else "" for row in split]) for at in range(width)]
+        dated = bool({"datetime", "date", "unix"} & set(kinds))
+        named = header is not None and set(config.timestamp_column) <= set(_fields(lines[header], mark))
+        known = bool(config.timestamp_column) and named
+        if (dated or known) and ("number" in kinds or kinds.count("unix") > 1 or known or "empty" in kinds):
+            widths[name] = width
+    best = [name for name, width in widths.items() if width == max(widths.values())]
+    if len(best) != 1:
+        found = f"{' and '.join(best)} both fit" if best else "none of comma, semicolon, tab, bar and space fits"
+        raise RecordingError(
+            f"{where}, line {first + 1}: the separator can't be told: expected one between a date and a number in "
+            f"every row; {found} {_short(lines[first])}. Give --separator, and --timestamp_column and --timestamp_format if "
+            "dates are unusual. An export whose rows have no times needs the reader of its device, another --source."
+        )
+    return best[0]
+
+
+def kinds_of(fields: Sequence[str]) -> str:
+    """What nine tenths of a column's fields are: "datetime", "date", "time", "unix", "number", "text" or "empty"."""
+    filled = [field for field in fields if field]
+    if not filled:
+        return "empty"
+    kinds = [kind_of(field) or ("number" if is_number(field) else "text") for field in filled]
+    common = max(set(kinds), key=kinds.count)
+    return common if kinds.count(common) >= 0.9 * len(filled) else "text"
+
+
+def _split(
+    lines: pl.Series, first_line: int, mark: str, columns: list[str], where: str
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Rows as texts and their lines. Fields beyond the header may only be empty; no line may have fewer."""
+    numbers = pl.Series("line", range(first_line, first_line + len(lines)), dtype=pl.Int64)
+    if mark == " ":
+        lines = lines.str.replace_all(r"\s+", " ").str.strip_chars()
+    filled = lines.str.strip_chars(f'{mark} \t"') != ""
+    lines, numbers = lines.filter(filled), numbers.filter(filled)
+    width = len(columns)
+    if lines.str.contains('"', literal=True).any():
+        fields = pl.Series(_split_quoted(lines, numbers, mark, where), dtype=pl.List(pl.String))
+    else:
+        fields = lines.str.split(mark)
+    count = fields.list.len()
+    short = (count < width).arg_true()
+    if len(short):
+        at = int(short[0])
+        raise RecordingError(
+            f"{where}, line {numbers[at]}: has {count[at]} fields, expected {width} as in the header "
+            f"({len(short)} such lines). The file may be cut short there: correct or remove the line."
+        )
+    if (count > width).any():
+        beyond = fields.list.slice(width).list.eval(pl.element().str.strip_chars() != "").list.any()
+        long = beyond.arg_true()
+        if len(long):
+            at = int(long[0])
+            raise RecordingError(
+                f"{where}, line {numbers[at]}: has {count[at]} fields, expected {width} as in the header ({len(long)} "
+                "such lines). Numbers with a decimal comma between commas do this: export with semicolons, or correct "
+                "the line."
+            )
+    rows = {name: fields.list.get(at).str.strip_chars() for at, name in enumerate(columns)}
+    return pl.DataFrame(rows), numbers
+
+
+def _split_quoted(lines: pl.Series, numbers: pl.Series, mark: str, where: str) -> list[list[str]]:
+    odd = (lines.str.count_matches('"', literal=True) % 2 == 1).arg_true()
+    if len(odd):
+        raise RecordingError(
+            f"{where}, line {numbers[int(odd[0])]}: a quotation mark is not closed on its line ({len(odd)} such "
+            "lines). Correct the line."
+        )
+    return list(csv.reader(lines.to_list(), delimiter=mark))

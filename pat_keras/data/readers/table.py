@@ -1,0 +1,240 @@
+"""Plain tables (CSV, TSV, TXT, Parquet) with a timestamp and a value: one file a person, or one with a column of ids.
+
+What was found in the files (encoding, separator, header, date format, ...) is told in `Study.reading`.
+"""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
+from pat_keras.data.readers.local_time import localise, put_in_order
+from pat_keras.data.readers.raw_files import RawFile, find_files
+from pat_keras.data.readers.study import Rejection, Study
+from pat_keras.data.readers.table_config import TableConfig
+from pat_keras.data.readers.table_samples import Samples, read_samples
+from pat_keras.data.recording import MAX_GAP, Recording
+from pat_keras.errors import RecordingError
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+_REJECTED = "can't be read (--on_bad_file=reject)"
+_SECOND = 1_000_000  # microseconds
+
+
+def read_tables(
+    raw: str | pathlib.Path, config: TableConfig | None = None, *, files: str | None = None, name: str = "tables"
+) -> Study:
+    """Opens plain tables. Samples shorter than a minute become minutes, see `pat_keras.data.epochs`.
+
+    Args:
+        raw: a file, a folder, a zip, or a pattern of names. The name of a file without its ending is the
+            participant_id, unless the configuration names a column.
+        config: what is known of the files; None finds out everything.
+        files: pattern of names within a folder or zip.
+        name: of the study.
+
+    Returns:
+        The study, without labels. `reading` tells how the first file is read; when all have been, how all were.
+
+    Raises:
+        RecordingError: if there is no file, two have the same name, or the first can't be read. Errors in others come
+            when the recordings are iterated; each person of a file is read once the file is.
+    """
+    config = config or TableConfig()
+    found, left_out = find_files(raw, SUFFIXES, files)
+    if config.id_column is None:
+        _check_names(found)
+    tables = _Tables(config, found)
+    first = tables.first()
+    reading = {"files": f"{len(found):,}", **first.findings}
+    if left_out:
+        shown = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
+        reading["files"] += f"; {len(left_out):,} others left out: {shown}"
+    one_file = len(found) == 1 and config.id_column is not None
+    return Study(
+        name=name,
+        people=pl.DataFrame(schema={"participant_id": pl.String}),
+        recordings=tables.recordings(reading),
+        expected_people=first.samples["person"].n_unique() if one_file else None if config.id_column else len(found),
+        labels={},
+        missing_label=lambda label, _: f"no {label}",
+        unit=first.unit,
+        ceiling=None,
+        start_is_known=True,
+        citation="",
+        terms="",
+        reading=reading,
+    )
+
+
+def _check_names(files: list[RawFile]) -> None:
+    seen: dict[str, str] = {}
+    for file in files:
+        if file.stem in seen:
+            raise RecordingError(
+                f"{file.where}: has the same name as {seen[file.stem]}, and the name is the participant_id. Rename "
+                "one, choose files by --files, or name the column with the ids by --id_column."
+            )
+        seen[file.stem] = file.where
+
+
+class _Tables:
+    """The files, one at a time, with what they have in common: unit, value column and the order of day and month."""
+
+    def __init__(self, config: TableConfig, files: list[RawFile]) -> None:
+        self._config = config
+        self._files = files
+        self._bad: list[Rejection] = []
+        self._opened: tuple[int, Samples] | None = None
+        self._settled: dict[tuple[str, ...], tuple[str, str]] = {}  # see `read_samples`
+
+    def first(self) -> Samples:
+        """The first file that can be read."""
+        for at, file in enumerate(self._files):
+            samples = self._open(file)
+            if isinstance(samples, Samples):
+                self._opened = at, samples
+                return samples
+            self._bad.append(samples)
+        raise RecordingError(f"none of the {len(self._files)} files can be read. The first: {self._bad[0].detail}")
+
+    def recordings(self, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
+        assert self._opened is not None
+        at, first = self._opened
+        self._opened = None
+        yield from self._bad
+        found: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+        done: collections.Counter[str] = collections.Counter()
+        for number, file in enumerate(self._files[at:]):
+            samples = first if number == 0 else self._open(file)
+            if isinstance(samples, Samples) and (samples.unit, samples.value_column) != (
+                first.unit,
+                first.value_column,
+            ):
+                samples = self._bad_file(file, _unlike(samples, first))
+            if isinstance(samples, Rejection):
+                yield samples
+                continue
+            for name, text in samples.findings.items():
+                found[name][text] += 1
+            yield from self._people(samples, found["minutes"], done)
+        reading.update({name: _counted(texts) for name, texts in found.items()})
+        reading.update({f"samples {what}": f"{number:,}" for what, number in done.items()})
+
+    def _open(self, file: RawFile) -> Samples | Rejection:
+        try:
+            return read_samples(file, self._config, self._files, self._settled)
+        except RecordingError as error:
+            return self._bad_file(file, error)
+
+    def _bad_file(self, file: RawFile, error: RecordingError) -> Rejection:
+        if self._config.on_bad_file == "error":
+            raise error
+        return Rejection(file.stem, _REJECTED, str(error))
+
+    def _people(
+        self, samples: Samples, rules: collections.Counter[str], done: collections.Counter[str]
+    ) -> Iterator[Recording | Rejection]:
+        for person in samples.samples.partition_by("person", maintain_order=True):
+            try:
+                recording = _person(person, samples, self._config, done)
+                if isinstance(recording, Recording):
+                    _check_rule(recording)
+                    rules[describe_rule(recording)] += 1
+                    recording = to_minutes(recording)
+            except RecordingError as error:
+                if self._config.on_bad_file == "error":
+                    raise
+                recording = Rejection(person["person"][0], _REJECTED, str(error))
+            yield recording
+
+
+def _unlike(samples: Samples, first: Samples) -> RecordingError:
+    return RecordingError(
+        f"{samples.where}: its values are {samples.value_column!r} ({samples.unit}), those of {first.where} are "
+        f"{first.value_column!r} ({first.unit}); one cohort has one kind. Choose a column by --value_column and its "
+        "unit by --unit, or files by --files."
+    )
+
+
+def _counted(texts: collections.Counter[str]) -> str:
+    """ "TEXT" if there is one, else "TEXT (12); OTHER (3)"."""
+    if len(texts) == 1:
+        return next(iter(texts))
+    return "; ".join(f"{text} ({number:,})" for text, number in texts.most_common())
+
+
+def _person(
+    samples: pl.DataFrame, table: Samples, config: TableConfig, done: collections.Counter[str]
+) -> Recording | Rejection:
+    """One person's samples on a regular grid of clock time."""
+    person = samples["person"][0]
+    samples = put_in_order(localise(samples, config.timezone, table.where), config, table.where, done)
+    if len(samples) < 2 and config.epoch_length is None:
+        return Rejection(person, "fewer than two samples", table.where)
+    epoch_length = config.epoch_length or _median_step(samples, table.where)
+    _check_grid(samples, epoch_length, table.where)
+    return Recording.from_timestamps(
+        samples["local"].to_numpy(),
+        samples["value"].fill_null(float("nan")).to_numpy(),
+        participant_id=person,
+        epoch_length=epoch_length,
+        unit=table.unit,
+        source=table.where,
+        first_line=samples["line"][0],
+    )
+
+
+def _check_rule(recording: Recording) -> None:
+    if recording.epoch_length != MINUTE and recording.unit not in RULE_OF_UNIT:
+        units = {rule: ", ".join(u for u, r in RULE_OF_UNIT.items() if r == rule) for rule in RULES}
+        raise RecordingError(
+            f"{recording.source}: its epochs last {recording.epoch_length} s, and the unit of the values is "
+            f"{recording.unit!r}; expected one that tells how a minute is made of them. Give --unit: {units['sum']} "
+            f"are summed, {units['mean']} averaged."
+        )
+
+
+def _median_step(samples: pl.DataFrame, where: str) -> int:
+    steps = np.diff(samples["local"].to_numpy()).astype(np.int64)  # microseconds
+    step = float(np.median(steps))
+    place = f"{where}, line {samples['line'][0]} (participant {samples['person'][0]!r})"
+    if step > MINUTE * _SECOND:
+        raise RecordingError(
+            f"{place}: the samples are {step / _SECOND:g} s apart (median), expected a minute or less; longer epochs "
+            "can't be divided. Export it with shorter epochs; or, if rows were left out where nothing moved or nothing "
+            "was worn, say how long an epoch is by --epoch_length=60: what is not there is then missing."
+        )
+    if step < _SECOND or step % _SECOND or MINUTE * _SECOND % step:
+        kind = "raw acceleration has to be brought to epochs first" if step < _SECOND else "it has to divide a minute"
+        raise RecordingError(
+            f"{place}: the samples are {step / _SECOND:g} s apart (median), expected epochs of whole seconds up to 60; "
+            f"{kind}. Export it with epochs of 1 to 60 s, or give --epoch_length."
+        )
+    return int(step) // _SECOND
+
+
+def _check_grid(samples: pl.DataFrame, epoch_length: int, where: str) -> None:
+    """The checks of `Recording.from_timestamps` once more, since lines of the file are known here."""
+    since = (samples["local"] - samples["local"][0]).dt.total_microseconds().to_numpy()
+    beside = np.flatnonzero(since % (epoch_length * _SECOND))
+    if beside.size:
+        row = samples.row(int(beside[0]), named=True)
+        raise RecordingError(
+            f"{where}, line {row['line']}: the time {row['local']} of participant {row['person']!r} is not a whole "
+            f"number of {epoch_length} s after the first, {samples['local'][0]} ({beside.size} such lines); expected a "
+            "sample every epoch. Check the line, or give another --epoch_length, one that divides all steps."
+        )
+    far = np.flatnonzero(np.diff(since) > MAX_GAP.total_seconds() * _SECOND)
+    if far.size:
+        before, row = (samples.row(int(far[0]) + number, named=True) for number in (0, 1))
+        raise RecordingError(
+            f"{where}, line {row['line']}: the time {row['local']} of participant {row['person']!r} comes "
+            f"{(row['local'] - before['local']).days} days after the one before it, {before['local']}; a hole of more "
+            "than a year is taken for a wrong date. Correct it, or cut the file in two."
+        )

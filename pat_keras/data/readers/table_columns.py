@@ -1,0 +1,240 @@
+"""A table's columns: whose row it is, when, how much; told by kinds of values and by names, or given."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import io
+from collections.abc import Sequence
+
+import polars as pl
+
+from pat_keras.data.epochs import RULE_OF_UNIT
+from pat_keras.data.readers.raw_files import RawFile
+from pat_keras.data.readers.sniff import kinds_of, read_text
+from pat_keras.data.readers.table_config import TableConfig
+from pat_keras.errors import RecordingError
+
+# Names, without blanks and in small letters, of columns with activity, and their unit where the name tells it.
+_ACTIVITY = {
+    "activity": "counts",
+    "activities": "counts",
+    "activitycounts": "counts",
+    "activity_counts": "counts",
+    "count": "counts",
+    "counts": "counts",
+    "axis1": "counts",
+    "vm": "counts",
+    "vectormagnitude": "counts",
+    "pim": "PIM",
+    "zcm": "ZCM",
+    "tat": "TAT",
+    "steps": "steps",
+    "step_count": "steps",
+    "mims": "MIMS",
+    "mims_unit": "MIMS",
+    "enmo": "ENMO",
+    "acc": None,
+    "acceleration": None,
+    "value": None,
+}
+_IDS = ("id", "pid", "participant_id", "participant", "subject", "subject_id", "subjectid", "user_id", "userid", "seqn")
+UNKNOWN_UNIT = "unknown unit"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Columns as text or as Parquet typed them.
+
+    Attributes:
+        where: the file, for messages.
+        columns: (m, columns).
+        lines: (m,) line in the file, or row of a Parquet file, from 1.
+        kinds: column -> what most of its values are, see `sniff.kinds_of`; "other" for types that are none of these.
+        findings: what was found in the file, for people; grows.
+    """
+
+    where: str
+    columns: pl.DataFrame
+    lines: pl.Series
+    kinds: dict[str, str]
+    findings: dict[str, str]
+
+
+def open_table(file: RawFile, config: TableConfig) -> Table:
+    """Reads a file, text or Parquet.
+
+    Raises:
+        RecordingError: if it can't be read.
+    """
+    data = file.read()
+    if file.suffix != ".parquet":
+        text = read_text(data, config, file.where)
+        kinds = {name: kinds_of(_sample(text.rows[name])) for name in text.columns}
+        names = ", ".join(text.columns)
+        findings = {
+            "encoding": text.encoding,
+            "separator": text.separator,
+            "header": f"line {text.header}" if text.header else "none",
+            "columns": names if len(names) < 200 else f"{len(text.columns)} columns",
+        }
+        return Table(file.where, text.rows, text.lines, kinds, findings)
+    try:
+        columns = pl.read_parquet(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RecordingError(
+            f"{file.where}: not a readable Parquet file ({str(error).splitlines()[0]}); it may be cut short. Copy or "
+            "write it again."
+        ) from error
+    if not len(columns):
+        raise RecordingError(f"{file.where}: has no row, expected samples. Write it again.")
+    lines = pl.Series("line", range(1, len(columns) + 1), dtype=pl.Int64)
+    kinds = {column.name: _kind_of_typed(column) for column in columns}
+    return Table(file.where, columns, lines, kinds, {"columns": ", ".join(columns.columns)})
+
+
+def _sample(column: pl.Series) -> list[str]:
+    return pl.concat([column.head(100), column.slice(len(column) // 2, 100), column.tail(100)]).to_list()
+
+
+def _kind_of_typed(column: pl.Series) -> str:
+    for kind, dtype in (("datetime", pl.Datetime), ("date", pl.Date), ("time", pl.Time)):
+        if column.dtype == dtype:
+            return kind
+    if column.dtype.is_numeric():
+        texts = _sample(column.drop_nulls().cast(pl.Int64, strict=False).cast(pl.String))
+        return "unix" if texts and kinds_of([text or "" for text in texts]) == "unix" else "number"
+    if column.dtype == pl.String:
+        return kinds_of([text or "" for text in _sample(column)])
+    return "empty" if column.dtype == pl.Null else "other"
+
+
+def _lacking(table: Table, name: str, flag: str) -> RecordingError:
+    return RecordingError(
+        f"{table.where}: there is no column {name!r} (--{flag}); found {quoted(table.columns.columns)}. Give one of "
+        "these; if the header is another line, give --skip_rows, the number of lines above it."
+    )
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Names for a message."""
+    return ", ".join(repr(name) for name in names)
+
+
+def _listed(table: Table) -> str:
+    return ", ".join(f"{name!r} ({kind})" for name, kind in table.kinds.items())
+
+
+def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
+    """The column of times, or those of dates and times of day.
+
+    Raises:
+        RecordingError: if it is not there or can't be told.
+    """
+    for name in config.timestamp_column:
+        if name not in table.columns.columns:
+            raise _lacking(table, name, "timestamp_column")
+    if config.timestamp_column:
+        return config.timestamp_column
+    of_kind = collections.defaultdict(list)
+    for name, kind in table.kinds.items():
+        of_kind[kind].append(name)
+    found: list[tuple[str, ...]]
+    if of_kind["datetime"]:
+        found = [(name,) for name in of_kind["datetime"]]
+    elif of_kind["date"] and of_kind["time"]:
+        found = [(date, time) for date in of_kind["date"] for time in of_kind["time"]]
+    else:
+        found = [(name,) for name in of_kind["unix"]]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choices = " or ".join("--timestamp_column=" + ",".join(one) for one in found[:4])
+        raise RecordingError(
+            f"{table.where}: more than one column may be the time of the samples ({_listed(table)}). Give {choices}."
+        )
+    raise RecordingError(
+        f"{table.where}: no column has dates with times of day, expected one such as 2024-12-31 23:58:00, or a date "
+        f"and a time column; found {_listed(table)}. Give --timestamp_column, and --timestamp_format if they are "
+        "written otherwise; dates without times don't tell when a sample was taken."
+    )
+
+
+def value_column_of(table: Table, config: TableConfig, taken: Sequence[str]) -> str:
+    """The column of values, none of those taken: the one of numbers, or the one with a known name.
+
+    Raises:
+        RecordingError: if it is not there or can't be told.
+    """
+    taken = [*taken, *([config.id_column] if config.id_column else [])]
+    if config.value_column is not None:
+        if config.value_column not in table.columns.columns:
+            raise _lacking(table, config.value_column, "value_column")
+        if config.value_column in taken:
+            raise RecordingError(
+                f"{table.where}: {config.value_column!r} (--value_column) is the column of times or ids. Give another."
+            )
+        return config.value_column
+    numbers = [name for name, kind in table.kinds.items() if kind in ("number", "unix") and name not in taken]
+    known = [name for name in table.columns.columns if _plain(name) in _ACTIVITY and name not in taken]
+    if len(numbers) == 1:
+        return numbers[0]
+    if len(known) == 1:
+        return known[0]
+    what = "more than one column may be the activity" if numbers or known else "no column has numbers"
+    raise RecordingError(f"{table.where}: {what}; found {_listed(table)}. Give --value_column, the one to read.")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "")
+
+
+def unit_of(config: TableConfig, value_column: str) -> str:
+    """The unit that was given, or that a column of this name has."""
+    if config.unit is None:
+        return _ACTIVITY.get(_plain(value_column)) or UNKNOWN_UNIT
+    return next((unit for unit in RULE_OF_UNIT if unit.lower() == config.unit.lower()), config.unit)
+
+
+def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequence[str]) -> pl.Series:
+    """Whose row it is, as text: `0012` stays `0012`; of a number, 12.0 is `12`.
+
+    Raises:
+        RecordingError: if the column of ids is not there or has holes; or if none is named and one seems to be there.
+    """
+    if config.id_column is None:
+        for name in table.columns.columns:
+            ids = table.columns[name]
+            if _plain(name) in _IDS and name not in time_columns and 1 < ids.n_unique() <= len(ids) // 10:
+                raise RecordingError(
+                    f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
+                    f"of several people. Give --id_column={name}; if it is one person's file, take the column away."
+                )
+        return pl.Series("person", [stem]).new_from_index(0, len(table.lines))
+    if config.id_column not in table.columns.columns:
+        raise _lacking(table, config.id_column, "id_column")
+    ids = id_texts(table.columns[config.id_column])
+    missing = (ids.is_null() | (ids == "")).arg_true()
+    if len(missing):
+        at = int(missing[0])
+        raise RecordingError(
+            f"{table.where}, line {table.lines[at]}: {config.id_column} is {table.columns[config.id_column][at]!r}, "
+            f"expected the id of a person ({len(missing)} such lines). Fill it in or remove the line."
+        )
+    return ids.alias("person")
+
+
+def id_texts(ids: pl.Series) -> pl.Series:
+    """Ids as text; of numbers, whole ones without a decimal point, null for others."""
+    if ids.dtype.is_float():
+        return (
+            ids.to_frame("i")
+            .select(
+                pl.when((pl.col("i") == pl.col("i").round()) & pl.col("i").is_finite()).then(
+                    pl.col("i").cast(pl.Int64, strict=False)
+                )
+            )
+            .to_series()
+            .cast(pl.String)
+        )
+    return ids.cast(pl.String).str.strip_chars()
