@@ -96,8 +96,8 @@ def minute_rule(recording: Recording, rule: str | None = None) -> str:
         return rule
     if recording.unit not in RULE_OF_UNIT:
         raise RecordingError(
-            f"{recording.source}: recording of {recording.participant_id!r}: there is no rule to make minutes of epochs "
-            f"of {recording.epoch_length} s in the unit {recording.unit!r}; units with a rule are "
+            f"{recording.source}: recording of {recording.participant_id!r}: there is no rule to make minutes of "
+            f"epochs of {recording.epoch_length} s in the unit {recording.unit!r}; units with a rule are "
             f"{', '.join(RULE_OF_UNIT)}. Say whether they are summed or averaged, or name the unit."
         )
     return RULE_OF_UNIT[recording.unit]

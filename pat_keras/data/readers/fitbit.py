@@ -19,25 +19,20 @@ from pat_keras.data.readers.device_files import DeviceFile
 from pat_keras.data.readers.text_table import TextTable, read_table, split_line
 from pat_keras.data.recording import Recording
 from pat_keras.data.windows import DAY_MINUTES, minutes_to_midnight
-from pat_keras.errors import ConfigError, RecordingError
+from pat_keras.errors import RecordingError
 
-MEASURES = {"steps": "Steps", "intensity": "Intensity"}  # unit -> title
+_TITLES = {"steps": "Steps", "intensity": "Intensity"}  # unit -> title
 _ID, _MINUTE, _HOUR = "Id", "ActivityMinute", "ActivityHour"
 
 
-def read_fitbit(
-    source: DeviceFile | str | pathlib.Path,
-    participant_id: str | None = None,
-    *,
-    measure: str = "steps",
-    date_order: str | None = None,
+def read_fitbit_steps(
+    source: DeviceFile | str | pathlib.Path, participant_id: str | None = None, *, date_order: str | None = None
 ) -> list[Recording]:
-    """Reads a file of minutes, of one person or many.
+    """Reads the steps of one person or many.
 
     Args:
         source: the file.
         participant_id: who, if it is one person's file; `Id` if not given.
-        measure: "steps" or "intensity", which is also the unit.
         date_order: "day_first" or "month_first" where the dates do not tell; None reads it off.
 
     Returns:
@@ -46,14 +41,28 @@ def read_fitbit(
 
     Raises:
         RecordingError: if it is no such file, holds another measure, or is damaged.
-        ConfigError: for another measure.
     """
-    if measure not in MEASURES:
-        raise ConfigError(f"measure is {measure!r}, expected one of {', '.join(MEASURES)}.")
+    return _read(source, participant_id, "steps", date_order)
+
+
+def read_fitbit_intensity(
+    source: DeviceFile | str | pathlib.Path, participant_id: str | None = None, *, date_order: str | None = None
+) -> list[Recording]:
+    """Reads intensities, 0 to 3, as `read_fitbit_steps` reads steps.
+
+    Raises:
+        RecordingError: if it is no such file, holds another measure, or is damaged.
+    """
+    return _read(source, participant_id, "intensity", date_order)
+
+
+def _read(
+    source: DeviceFile | str | pathlib.Path, participant_id: str | None, unit: str, date_order: str | None
+) -> list[Recording]:
     file = DeviceFile.of(source)
     lines = file.text().splitlines()
     titles = split_line(lines[0], ",")
-    title = MEASURES[measure]
+    title = _TITLES[unit]
     wide = [f"{title}{minute:02}" for minute in range(60)]
     if {_ID, _MINUTE, title} <= set(titles):
         clock, columns = _MINUTE, [title]
@@ -62,8 +71,7 @@ def read_fitbit(
     else:
         raise RecordingError(
             f"{file.where}, line 1: found the columns {', '.join(titles)[:100]!r}; expected {_ID}, {_MINUTE}, {title} "
-            f"or {_ID}, {_HOUR}, {wide[0]} ... {wide[-1]} of a Fitabase export. Choose another measure "
-            "or file."
+            f"or {_ID}, {_HOUR}, {wide[0]} ... {wide[-1]} of a Fitabase export. Choose another file or source."
         )
     table = read_table(lines[1:], 2, ",", titles, file.where)
     times = read_clock(table.text(clock), table, date_order, increasing=False)
@@ -76,7 +84,7 @@ def read_fitbit(
             f"Sort the file by {_ID} and time, and leave participant_id out."
         )
     return [
-        _person(table, times[rows], values[rows], rows.start, participant_id or str(people[rows.start]), measure)
+        _person(table, times[rows], values[rows], rows.start, participant_id or str(people[rows.start]), unit)
         for rows in (slice(int(begin), int(end)) for begin, end in itertools.pairwise(first))
     ]
 
