@@ -15,18 +15,18 @@ from pat_keras.errors import ConfigError, RecordingError
 
 
 def read_daqtometer(
-    source: DeviceFile | str | pathlib.Path, participant_id: str | None = None, *, timezone: str | None = None
+    source: DeviceFile | str | pathlib.Path, participant_id: str | None = None, *, gmt_to: str | None = None
 ) -> list[Recording]:
     """Reads the acceleration channel, a sum of counts over each interval.
 
     Args:
         source: the file.
         participant_id: who; the file's name without its suffix if not given.
-        timezone: where the device was worn, such as "Europe/Berlin". The file's times are in GMT; the zone's offset at
+        gmt_to: where the device was worn, such as "Europe/Berlin". The file's times are in GMT; the zone's offset at
             the start is added to all of them, so that no hour is doubled or left out. "UTC" leaves them.
 
     Raises:
-        RecordingError: if it is no such file or is damaged, or if no timezone is given: days could not be told.
+        RecordingError: if it is no such file or is damaged, or if no zone is given: days could not be told.
         ConfigError: for an unknown zone.
     """
     file = DeviceFile.of(source)
@@ -46,7 +46,7 @@ def read_daqtometer(
             f"{', '.join(channels)}), expected one. Export one of them alone."
         )
     table = read_table(lines[first:], first + 1, ",", ["time", *channels], file.where)
-    times = _local(read_clock(table.text("time"), table), lines[0], timezone, table)
+    times = _local(read_clock(table.text("time"), table), lines[0], gmt_to, table)
     return [
         Recording.from_timestamps(
             times,
@@ -60,19 +60,17 @@ def read_daqtometer(
     ]
 
 
-def _local(times: np.ndarray, start_line: str, timezone: str | None, table: TextTable) -> np.ndarray:
+def _local(times: np.ndarray, start_line: str, gmt_to: str | None, table: TextTable) -> np.ndarray:
     if not start_line.rstrip(" ,").endswith("GMT"):
         return times
-    if timezone is None:
+    if gmt_to is None:
         raise RecordingError(
             f"{table.where}, line 1: the times are in GMT ({start_line.strip()!r}), and nothing tells where the device "
-            "was worn. Say timezone=Europe/Berlin or another zone; timezone=UTC leaves them as they are."
+            "was worn. Say gmt_to=Europe/Berlin or another zone; gmt_to=UTC leaves them as they are."
         )
     try:
-        zone = zoneinfo.ZoneInfo(timezone)
+        zone = zoneinfo.ZoneInfo(gmt_to)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(
-            f"timezone is {timezone!r}, expected a zone such as Europe/Berlin or UTC ({error})."
-        ) from error
+        raise ConfigError(f"gmt_to is {gmt_to!r}, expected a zone such as Europe/Berlin or UTC ({error}).") from error
     offset = zone.utcoffset(times[0].item().replace(tzinfo=zoneinfo.ZoneInfo("UTC")).astimezone(zone))
     return times + np.timedelta64(offset)

@@ -33,6 +33,48 @@ class Device:
     start_is_known: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What a user may choose for some devices.
+
+    Attributes:
+        default: used where nothing is chosen; None leaves it to the reader, which finds out or says what it needs.
+        choices: its values; empty for any text.
+        meaning: for the help.
+    """
+
+    default: str | None
+    choices: tuple[str, ...]
+    meaning: str
+
+
+OPTIONS: dict[str, Option] = {
+    "axis": Option(
+        "vertical",
+        ("vertical", "vector_magnitude"),
+        "vertical: axis 1 alone, as NHANES 2003-2006 has it. vector_magnitude: the root of the sum of the squares of "
+        "the minute's three axes.",
+    ),
+    "measure": Option(
+        "PIM",
+        ("PIM", "TAT", "ZCM"),
+        "Area under the signal, time above a threshold, or crossings of zero; also the unit.",
+    ),
+    "date_order": Option(
+        None,
+        ("day_first", "month_first"),
+        "Of dates such as 4/7/2015, where the file does not tell; by default it is read off the dates.",
+    ),
+    "gmt_to": Option(None, (), "Zone where the device was worn, such as Europe/Berlin, if its times are in GMT."),
+    "recorded_by": Option(None, (), "Name of the phone or watch whose steps are read, if there are several."),
+    "idle": Option(
+        "missing",
+        ("missing", "still"),
+        "Holes of ActiGraph's idle sleep mode. missing: they stay missing. still: the last sample goes on, as in "
+        "ActiLife.",
+    ),
+}
+
 DEVICES: dict[str, Device] = {
     "actigraph": Device(
         "ActiGraph counts, text export of ActiLife",
@@ -89,7 +131,7 @@ DEVICES: dict[str, Device] = {
         ("*.csv",),
         "daqtometer:read_daqtometer",
         "counts",
-        ("timezone",),
+        ("gmt_to",),
         tested_on="test_sample_dqt.csv (pyActigraphy)",
     ),
     "tempatilumi": Device(
@@ -142,3 +184,8 @@ DEVICES: dict[str, Device] = {
         tested_on="actigraph_testfile.gt3x (GGIR); .bin and .cwa: no real file was at hand",
     ),
 }
+
+
+def devices_with(option: str) -> tuple[str, ...]:
+    """Names of the devices that have an option."""
+    return tuple(name for name, device in DEVICES.items() if option in device.options)
