@@ -1,7 +1,7 @@
 """PAT's attention in folded form: exact, without keys or values, and without ever holding all scores.
 
-Every head of a PAT works in the full width of the tokens (key_dim equals embed_dim). The query and key kernels of a head
-then only ever appear as one product, and so do the value and output kernels:
+Every head of a PAT works in the full width of the tokens (key_dim equals embed_dim). The query and key kernels of a
+head then only ever appear as one product, and so do the value and output kernels:
 
     A_h = Wq_h Wk_h^T / sqrt(D)         Q' = X A_h + bq_h Wk_h^T / sqrt(D)
     P_h = softmax(Q'_h X^T)             out = sum_h (P_h X) (Wv_h Wo_h) + sum_h bv_h Wo_h + bo
@@ -10,21 +10,23 @@ Keys and values become the tokens X themselves. The key's bias adds the same num
 softmax cancels; the value's bias passes through, since each row of P sums to 1. Q' comes out of one matrix product as
 (B, N, H x D), which reads as (B, N x H, D) without a transpose.
 
-Axes: B people, N patches, D embed_dim, H heads, R = N x H rows (every query of every head), r rows of one block.
+Axes: B people, N patches, D embed_dim, H heads, R = N x H rows (every query of every head).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
+from keras import backend, ops
 
-# Scores of one block are kept to about this many bytes. Measured on CPU, anything from 8 to 64 MB runs at the same speed;
-# larger blocks cost memory, much smaller ones cost time.
-BLOCK_BYTES = 48 * 2**20
+# Scores of a layer kept for the backward pass, at most. Computing them again takes a fifth more time in training.
+KEPT_BYTES = 512 * 2**20
 
-# The batch that blocks are sized for where the graph does not know it.
-_ASSUMED_BATCH = 32
+# People whose scores are smaller than this go through together: the loop over people would cost more than it saves.
+TOGETHER_BYTES = 2**20
+
+# People that TensorFlow may work on at the same time.
+AT_ONCE = 2
 
 
 def fold_kernels(
@@ -60,77 +62,118 @@ def fold_kernels(
     return score_kernel, score_bias, mix_kernel, mix_bias
 
 
+def queries_of(tokens: Any, score_kernel: Any, score_bias: Any) -> Any:
+    """Folded queries, scaled: (..., N, D) -> (..., R, D); row n x H + h is head h of query n."""
+    *lead, count, width = ops.shape(tokens)
+    heads = score_kernel.shape[1] // score_kernel.shape[0]
+    return ops.reshape(ops.matmul(tokens, score_kernel) + score_bias, (*lead, count * heads, width))
+
+
 def scores(queries: Any, tokens: Any) -> Any:
-    """Softmax of queries against tokens: (B, r, D), (B, N, D) -> (B, r, N), rows summing to 1."""
-    return ops.softmax(ops.matmul(queries, ops.swapaxes(tokens, 1, 2)), axis=-1)
+    """Softmax of queries against tokens: (..., R, D), (..., N, D) -> (..., R, N), rows summing to 1."""
+    return ops.softmax(ops.matmul(queries, ops.swapaxes(tokens, -1, -2)), axis=-1)
 
 
-def attend(queries: Any, tokens: Any, block_rows: int | None = None) -> Any:
-    """Average the tokens by softmax(queries tokens^T), in blocks of rows, holding a block's scores alone.
+def attend_with_scores(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any) -> tuple[Any, Any]:
+    """Attention, and all scores: (B, N, D) -> (B, N, D) and (B, H, N, N)."""
+    batch, count, width = ops.shape(tokens)
+    heads = score_kernel.shape[1] // score_kernel.shape[0]
+    probabilities = scores(queries_of(tokens, score_kernel, score_bias), tokens)  # (B, R, N)
+    gathered = ops.reshape(ops.matmul(probabilities, tokens), (batch, count, heads * width))
+    probabilities = ops.reshape(probabilities, (batch, count, heads, count))
+    return ops.matmul(gathered, mix_kernel), ops.transpose(probabilities, (0, 2, 1, 3))
 
-    The backward pass computes each block's scores again instead of keeping them. That costs one matrix product in seven
-    and saves the passes over memory that storing (B, H, N, N) takes, so it is the faster way as well as the smaller.
+
+def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any) -> Any:
+    """Attention without ever holding a batch's scores: a person at a time, (B, N, D) -> (B, N, D).
+
+    For the backward pass the scores of the first people are kept, up to `KEPT_BYTES`; those of the others are computed
+    again, which costs one matrix product more where there were six.
 
     Args:
-        queries: (B, R, D), scaled.
-        tokens: (B, N, D), keys and values at once.
-        block_rows: rows of a block; None sizes blocks by `BLOCK_BYTES`.
-
-    Returns:
-        (B, R, D).
+        tokens: (B, N, D).
+        score_kernel, score_bias, mix_kernel: as `fold_kernels` gives them.
     """
-    return ops.custom_gradient(lambda q, x: _attend_blocks(q, x, block_rows))(queries, tokens)
+    folded = (score_kernel, score_bias, mix_kernel)
+    people, count = tokens.shape[:2]
+    if count is None:
+        return _each(tokens, folded, keep=False)
+    heads = score_kernel.shape[1] // score_kernel.shape[0]
+    person_bytes = 4 * heads * count**2
+    if person_bytes <= TOGETHER_BYTES:
+        return _attention(keep=True)(tokens, *folded)
+    kept = KEPT_BYTES // person_bytes
+    if people is not None and people <= kept:
+        return _each(tokens, folded, keep=True)
+    if kept == 0:
+        return _each(tokens, folded, keep=False)
+    parts = [_each(tokens[:kept], folded, keep=True), _each(tokens[kept:], folded, keep=False)]
+    return ops.concatenate(parts, axis=0)
 
 
-def _attend_blocks(queries: Any, tokens: Any, block_rows: int | None) -> tuple[Any, Any]:
-    blocks = _blocks(queries.shape, tokens.shape, block_rows)
-    mixed = [ops.matmul(scores(queries[:, low:high], tokens), tokens) for low, high in blocks]
-    output = _join(mixed)  # (B, R, D)
+def _each(tokens: Any, folded: tuple[Any, Any, Any], keep: bool) -> Any:
+    """One person after another, in a loop of the graph: a person's matrix products are large enough for full speed."""
+    attention = _attention(keep)
 
-    def gradient(*arguments: Any, upstream: Any = None) -> tuple[Any, Any]:
-        (d_output,) = arguments if upstream is None else (upstream,)
-        return _attend_gradient(queries, tokens, output, d_output, blocks)
+    def person(x: Any) -> Any:
+        return attention(x, *folded)
 
-    return output, gradient
+    if backend.backend() != "tensorflow":
+        return ops.map(person, tokens)
+    import tensorflow as tf
+
+    # Keras' own map lets TensorFlow work on ten people at once, which takes two to four times the memory.
+    return tf.map_fn(person, tokens, parallel_iterations=AT_ONCE)
 
 
-def _attend_gradient(
-    queries: Any, tokens: Any, output: Any, d_output: Any, blocks: list[tuple[int | None, int | None]]
-) -> tuple[Any, Any]:
-    """Gradients of `attend` with respect to queries and tokens, block by block.
+def _attention(keep: bool) -> Any:
+    """Attention with a gradient of our own, for (N, D) or (B, N, D); `keep` keeps scores and queries for it."""
 
-    With S = q X^T and P = softmax(S), dS = P * (dO X^T - rowsum(dO * O)); the subtraction rides along in the matrix
-    product as one more column.
+    def forward(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any) -> tuple[Any, Any]:
+        queries = queries_of(tokens, score_kernel, score_bias)  # (..., R, D)
+        probabilities = scores(queries, tokens)  # (..., R, N)
+        gathered = ops.matmul(probabilities, tokens)  # (..., R, D)
+        *lead, count, _ = ops.shape(tokens)
+        output = ops.matmul(ops.reshape(gathered, (*lead, count, mix_kernel.shape[0])), mix_kernel)
+
+        def gradient(*arguments: Any, upstream: Any = None) -> tuple[Any, Any, Any, Any]:
+            (d_output,) = arguments if upstream is None else (upstream,)
+            q, p = queries, probabilities
+            if not keep:
+                q = queries_of(tokens, score_kernel, score_bias)
+                p = scores(q, tokens)
+            return _gradient(tokens, score_kernel, mix_kernel, q, p, gathered, d_output)
+
+        return output, gradient
+
+    return ops.custom_gradient(forward)
+
+
+def _gradient(
+    tokens: Any, score_kernel: Any, mix_kernel: Any, queries: Any, probabilities: Any, gathered: Any, d_output: Any
+) -> tuple[Any, Any, Any, Any]:
+    """Gradients of tokens, score_kernel, score_bias and mix_kernel.
+
+    With S = Q' X^T, P = softmax(S), U = P X and dP = dU X^T, the softmax's gradient is dS = P * dP - t P, t being the
+    row sums of dU * U. Its second term needs no pass over the scores, since P X = U and P^T Q' joins P^T dU:
+
+        dQ' = dS X = (P * dP) X - t U
+        dX = dS^T Q' + P^T dU = (P * dP)^T Q' + P^T (dU - t Q')
     """
-    row_term = ops.sum(d_output * output, axis=-1, keepdims=True)  # (B, R, 1)
-    d_extended = ops.concatenate([d_output, -row_term], axis=-1)  # (B, R, D + 1)
-    extended = ops.concatenate([tokens, ops.ones_like(tokens[..., :1])], axis=-1)  # (B, N, D + 1)
-    extended = ops.swapaxes(extended, 1, 2)
-    d_queries, d_tokens = [], None
-    for low, high in blocks:
-        q = queries[:, low:high]  # (B, r, D)
-        p = scores(q, tokens)  # (B, r, N)
-        d_scores = p * ops.matmul(d_extended[:, low:high], extended)
-        d_queries.append(ops.matmul(d_scores, tokens))
-        part = ops.matmul(ops.swapaxes(d_scores, 1, 2), q) + ops.matmul(ops.swapaxes(p, 1, 2), d_output[:, low:high])
-        d_tokens = part if d_tokens is None else d_tokens + part
-    return _join(d_queries), d_tokens
+    wide = (*ops.shape(tokens)[:-1], mix_kernel.shape[0])  # (..., N, H x D)
+    d_gathered = ops.reshape(ops.matmul(d_output, ops.transpose(mix_kernel)), ops.shape(gathered))  # (..., R, D)
+    row_sums = ops.sum(d_gathered * gathered, axis=-1, keepdims=True)  # (..., R, 1)
+    product = probabilities * ops.matmul(d_gathered, ops.swapaxes(tokens, -1, -2))  # (..., R, N)
+    d_queries = ops.reshape(ops.matmul(product, tokens) - row_sums * gathered, wide)
+    d_tokens = ops.matmul(ops.swapaxes(product, -1, -2), queries)
+    d_tokens += ops.matmul(ops.swapaxes(probabilities, -1, -2), d_gathered - row_sums * queries)
+    d_tokens += ops.matmul(d_queries, ops.transpose(score_kernel))
+    d_score_kernel = ops.transpose(_outer(d_queries, tokens))  # the other order is a slower matrix product
+    d_score_bias = ops.sum(ops.reshape(d_queries, (-1, wide[-1])), axis=0)
+    return d_tokens, d_score_kernel, d_score_bias, _outer(ops.reshape(gathered, wide), d_output)
 
 
-def _join(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
-
-
-def _blocks(
-    queries_shape: tuple[int | None, ...], tokens_shape: tuple[int | None, ...], block_rows: int | None
-) -> list[tuple[int | None, int | None]]:
-    """Bounds of the blocks along R; one block of everything where the graph does not know the length."""
-    batch, rows = queries_shape[0] or _ASSUMED_BATCH, queries_shape[1]
-    patches = tokens_shape[1]
-    if rows is None or patches is None:
-        return [(None, None)]
-    if block_rows is None:
-        block_rows = max(1, BLOCK_BYTES // (4 * batch * patches))
-    count = -(-rows // block_rows)
-    step = -(-rows // count)
-    return [(low, min(low + step, rows)) for low in range(0, rows, step)]
+def _outer(left: Any, right: Any) -> Any:
+    """Sum of the outer products of all tokens: (..., N, a), (..., N, b) -> (a, b)."""
+    left, right = (ops.reshape(t, (-1, t.shape[-1])) for t in (left, right))
+    return ops.matmul(ops.transpose(left), right)

@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from pat_keras.config import EncoderConfig
 from pat_keras.errors import ConfigError
-from pat_keras.models.attention import attend, fold_kernels, scores
+from pat_keras.models.attention import attend, attend_with_scores, fold_kernels
 
 PACKAGE = "pat_keras"
 
@@ -225,8 +225,8 @@ class Attention(layers.Layer):
         start = keras.initializers.RandomUniform(-limit, limit) if fans else "zeros"
         return self.add_weight(name=name, shape=shape, initializer=start, autocast=False)
 
-    def _queries(self, x: Any) -> tuple[Any, Any, Any]:
-        """Folded queries (B, N x H, D), and the kernel and bias that mix what they gather."""
+    def call(self, x: Any, return_attention_scores: bool = False) -> Any:
+        """(B, N, D) -> (B, N, D), and the scores (B, H, N, N) when asked; never computed as a whole otherwise."""
         folded = fold_kernels(
             self.query_kernel,
             self.query_bias,
@@ -237,24 +237,12 @@ class Attention(layers.Layer):
             self.output_bias,
         )
         score_kernel, score_bias, mix_kernel, mix_bias = (ops.cast(t, self.compute_dtype) for t in folded)
-        # The key's bias cancels in the softmax; as zero times itself it keeps a gradient, of zero, which optimizers expect.
-        score_bias = score_bias + ops.cast(0.0 * ops.sum(self.key_bias), score_bias.dtype)
-        queries = ops.matmul(x, score_kernel) + score_bias  # (B, N, H x D)
-        batch, count, width = ops.shape(x)
-        return ops.reshape(queries, (batch, count * self.num_heads, width)), mix_kernel, mix_bias
-
-    def call(self, x: Any, return_attention_scores: bool = False) -> Any:
-        """(B, N, D) -> (B, N, D), and the scores (B, H, N, N) when asked; never computed as a whole otherwise."""
-        queries, mix_kernel, mix_bias = self._queries(x)
-        probabilities = scores(queries, x) if return_attention_scores else None
-        gathered = attend(queries, x) if probabilities is None else ops.matmul(probabilities, x)  # (B, N x H, D)
-        batch, count, width = ops.shape(x)
-        gathered = ops.reshape(gathered, (batch, count, self.num_heads * width))
-        output = ops.matmul(gathered, mix_kernel) + mix_bias
-        if probabilities is None:
-            return output
-        probabilities = ops.reshape(probabilities, (batch, count, self.num_heads, count))  # (B, N, H, N)
-        return output, ops.transpose(probabilities, (0, 2, 1, 3))
+        # The softmax cancels the key's bias. Its gradient is zero, which is not the same to an optimizer as none.
+        mix_bias += ops.cast(0.0 * ops.sum(self.key_bias), self.compute_dtype)
+        if return_attention_scores:
+            output, probabilities = attend_with_scores(x, score_kernel, score_bias, mix_kernel)
+            return output + mix_bias, probabilities
+        return attend(x, score_kernel, score_bias, mix_kernel) + mix_bias
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
