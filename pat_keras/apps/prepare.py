@@ -2,6 +2,8 @@
 
   pat-prepare --source=depresjon --raw=depresjon.zip --out=depresjon.parquet
   pat-prepare --source=nhanes --cycle=D --raw=FOLDER --label=depression --out=nhanes_d.parquet
+  pat-prepare --source=csv --raw=FOLDER --labels=phq.csv --positive='phq9>=10' --label=depressed --out=mine.parquet
+  pat-prepare --source=actiwatch --raw=FOLDER --out=mine.parquet
 
 Beside the cohort lies NAME.rejected.csv: everybody who was read and not kept, and why.
 """
@@ -17,25 +19,39 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from pat_keras.apps import cli
+from pat_keras.apps.device_flags import define_devices, device_options
 from pat_keras.apps.flags import define_output, define_windows, window_config
+from pat_keras.apps.table_flags import check_tables, define_tables, label_config, table_config
+from pat_keras.data.readers.devices import DEVICES, OPTIONS, devices_with
 from pat_keras.errors import CohortError, ConfigError
 
 if TYPE_CHECKING:  # polars and the rest are imported when the flags are known to be right
     from pat_keras.data.assembly import Assembly
     from pat_keras.data.readers.study import Study
 
-_ONLY_FOR = {"cycle": "nhanes", "trim": "depresjon"}
+_STUDIES = ("depresjon", "psykose", "nhanes")
+_ONLY_FOR = {"cycle": ("nhanes",), "trim": ("depresjon", "psykose"), **{name: devices_with(name) for name in OPTIONS}}
 
 
 def define_flags() -> flags.FlagValues:
     """The flags of pat-prepare."""
     values = flags.FlagValues()
-    flags.DEFINE_enum("source", None, ["depresjon", "nhanes"], "The study.", required=True, flag_values=values)
+    devices = "; ".join(f"{name}: {device.title}" for name, device in DEVICES.items())
+    flags.DEFINE_enum(
+        "source",
+        None,
+        [*_STUDIES, "csv", *DEVICES],
+        f"The study or device; csv: plain tables (CSV, TSV, TXT, Parquet) with a timestamp and a value. {devices}.",
+        required=True,
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "raw",
         None,
-        "Where its files are. depresjon: the published zip or its unpacked folder. nhanes: the folder with "
-        "PAXRAW_C.xpt or PAXRAW_D.xpt, and DEMO, DPQ, SLQ and BMX of the same cycle for the labels.",
+        "Where its files are. depresjon, psykose: the published zip or its unpacked folder. nhanes: the folder with "
+        "PAXRAW_C.xpt or PAXRAW_D.xpt, and DEMO, DPQ, SLQ and BMX of the same cycle for the labels. csv and devices: "
+        "a file, a folder, a zip, or a pattern such as 'data/*.csv'; the name of a file, without its suffix, is the "
+        "participant_id.",
         required=True,
         flag_values=values,
     )
@@ -43,17 +59,20 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "label",
         None,
-        "Keep only people with this label: depressed, madrs1, ... (depresjon); depression, sleep_disorder, "
-        "sleep_abnormality, age, sex, bmi_30, ... (nhanes). All labels that the files give are written in any case.",
+        "Keep only people with this label: depressed, madrs1, ... (depresjon); schizophrenia, ... (psykose); "
+        "depression, sleep_disorder, sleep_abnormality, age, sex, bmi_30, ... (nhanes); a column of --labels. All "
+        "labels that the files give are written in any case.",
         flag_values=values,
     )
     flags.DEFINE_enum("cycle", None, ["C", "D"], "nhanes: C is 2003-2004, D is 2005-2006.", flag_values=values)
     flags.DEFINE_boolean(
         "trim",
         True,
-        "depresjon: leave out what was recorded after the days of scores.csv, when the device was no longer worn.",
+        "depresjon, psykose: leave out what was recorded after the days that the study says were worn.",
         flag_values=values,
     )
+    define_tables(values)
+    define_devices(values)
     define_windows(values)
     return values
 
@@ -64,9 +83,12 @@ def prepare(values: flags.FlagValues) -> None:
     Raises:
         PATError: for anything wrong with the flags or the files.
     """
-    for name, source in _ONLY_FOR.items():
-        if values[name].present and values.source != source:
-            raise ConfigError(f"--{name} is for --source={source}, but --source is {values.source}. Leave it out.")
+    for name, sources in _ONLY_FOR.items():
+        if values[name].present and values.source not in sources:
+            raise ConfigError(
+                f"--{name} is for --source={' or '.join(sources)}, but --source is {values.source}. Leave it out."
+            )
+    check_tables(values)
     if values.source == "nhanes" and values.cycle is None:
         raise ConfigError("--source=nhanes needs --cycle=C (2003-2004) or --cycle=D (2005-2006).")
     config = window_config(values)
@@ -79,6 +101,8 @@ def prepare(values: flags.FlagValues) -> None:
     from pat_keras.data.assembly import assemble
 
     study = _open_study(values)
+    before = dict(study.reading)
+    _print_reading(before)
     assembly = assemble(
         study,
         config,
@@ -86,6 +110,7 @@ def prepare(values: flags.FlagValues) -> None:
         lambda items: tqdm(items, desc=study.name, unit=" people", total=study.expected_people, file=sys.stderr),
     )
     _write(assembly, out, rejected, values.overwrite)
+    _print_reading({name: text for name, text in study.reading.items() if before.get(name) != text})
     print(_report(study, assembly, out, rejected))
 
 
@@ -101,13 +126,42 @@ def _check_free(out: pathlib.Path, rejected: pathlib.Path, overwrite: bool) -> N
 
 
 def _open_study(values: flags.FlagValues) -> Study:
+    study = _open_source(values)
+    labels = label_config(values)
+    if labels is None:
+        return study
+    from pat_keras.data.labels import join_labels, read_label_table
+
+    return join_labels(study, read_label_table(labels))
+
+
+def _open_source(values: flags.FlagValues) -> Study:
     if values.source == "depresjon":
         from pat_keras.data.readers.depresjon import read_depresjon
 
         return read_depresjon(values.raw, trim=values.trim)
+    if values.source == "psykose":
+        from pat_keras.data.readers.psykose import read_psykose
+
+        return read_psykose(values.raw, trim=values.trim)
+    if values.source == "csv":
+        from pat_keras.data.readers.table import read_tables
+
+        return read_tables(values.raw, table_config(values), files=values.files)
+    if values.source in DEVICES:
+        from pat_keras.data.readers.device_study import read_devices
+
+        return read_devices(values.source, values.raw, device_options(values, values.source))
     from pat_keras.data.readers.nhanes import read_nhanes
 
-    return read_nhanes(values.raw, values.cycle, values.label)
+    own_label = values.label if values.labels is None else None  # it may be one of the joined table
+    return read_nhanes(values.raw, values.cycle, own_label)
+
+
+def _print_reading(reading: dict[str, str]) -> None:
+    """How the files are read, one finding a line."""
+    for name, text in reading.items():
+        print("\n".join(textwrap.wrap(f"{name}: {text}", 110, subsequent_indent=" " * 4)))
 
 
 def _write(assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path, overwrite: bool) -> None:
@@ -162,7 +216,7 @@ def _label_lines(assembly: Assembly) -> list[str]:
     for name, meaning in assembly.cohort.metadata["columns"].items():
         if name not in people.columns or name == "start_weekday":
             continue
-        values = people[name].drop_nulls()
+        values = people[name].drop_nulls().cast(float)
         if values.is_in([0.0, 1.0]).all():
             found = f"1: {int(values.sum()):,}, 0: {int((values == 0).sum()):,}"
         else:

@@ -172,7 +172,7 @@ BAD_FLAGS = {
     "no flag": ([], "--source"),
     "no raw": (["--source=depresjon", "--out=x.parquet"], "--raw must have a value"),
     "no out": (["--source=depresjon", "--raw=x"], "--out must have a value"),
-    "unknown source": (["--source=mesa", "--raw=x", "--out=x.parquet"], "<depresjon|nhanes>"),
+    "unknown source": (["--source=nowhere", "--raw=x", "--out=x.parquet"], "<depresjon|psykose|nhanes|csv|"),
     "typing error": (["--sorce=nhanes"], "Unknown command line flag 'sorce'. Did you mean: source"),
     "no flag name": (["--source=depresjon", "--raw=x", "--out=x.parquet", "y"], "Unexpected argument 'y'"),
     "no number": (["--source=depresjon", "--raw=x", "--out=x.parquet", "--window_days=a"], "--window_days=a"),

@@ -84,6 +84,30 @@ def read_text(data: bytes, config: TableConfig, where: str) -> TextTable:
     return TextTable(where, columns, rows, numbers, encoding, separator, 0 if header is None else header + 1)
 
 
+def read_rows(lines: pl.Series, where: str) -> tuple[pl.DataFrame, pl.Series]:
+    """A table whose first line names its columns: texts of its rows, and their lines in the file.
+
+    The separator is the one that makes most columns of the header.
+
+    Raises:
+        RecordingError: if there is no row, a name is missing or doubled, or a line has too many or too few fields.
+    """
+    filled = (lines.str.strip_chars(" \t,;|") != "").arg_true()
+    if len(filled) < 2:
+        raise RecordingError(f"{where}: no row below the header. Export the file again.")
+    header = int(filled[0])
+    mark = max(",;\t|", key=lambda one: len(_fields(lines[header], one)))
+    columns = _fields(lines[header], mark)
+    for at, name in enumerate(columns):
+        if not name or name in columns[:at]:
+            found = "the name of another" if name else "no name"
+            raise RecordingError(
+                f"{where}, line {header + 1}: column {at + 1} of the header has {found} ({_short(lines[header])}). "
+                "Name each column once."
+            )
+    return _split(lines[header + 1 :], header + 2, mark, columns, where)
+
+
 def decode(data: bytes, encoding: str | None, where: str) -> tuple[str, str]:
     """The text, and its encoding: by a byte order mark, else UTF-16 by its zero bytes, UTF-8 if it is, else latin-1.
 
@@ -280,8 +304,9 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
         found = f"{' and '.join(best)} both fit" if best else "none of comma, semicolon, tab, bar and space fits"
         raise RecordingError(
             f"{where}, line {first + 1}: the separator can't be told: expected one between a date and a number in "
-            f"every row; {found} {_short(lines[first])}. Give --separator, and --timestamp_column and --timestamp_format if "
-            "dates are unusual. An export whose rows have no times needs the reader of its device, another --source."
+            f"every row; {found} {_short(lines[first])}. Give --separator, and --timestamp_column and "
+            "--timestamp_format if dates are unusual. An export whose rows have no times needs the reader of its "
+            "device, another --source."
         )
     return best[0]
 

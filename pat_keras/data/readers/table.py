@@ -142,16 +142,28 @@ class _Tables:
     ) -> Iterator[Recording | Rejection]:
         for person in samples.samples.partition_by("person", maintain_order=True):
             try:
-                recording = _person(person, samples, self._config, done)
-                if isinstance(recording, Recording):
-                    _check_rule(recording)
-                    rules[describe_rule(recording)] += 1
-                    recording = to_minutes(recording)
+                yield _person(person, samples, self._config, done, rules)
             except RecordingError as error:
                 if self._config.on_bad_file == "error":
                     raise
-                recording = Rejection(person["person"][0], _REJECTED, str(error))
-            yield recording
+                yield Rejection(person["person"][0], _REJECTED, str(error))
+
+
+def recordings_of(
+    samples: Samples, config: TableConfig, done: collections.Counter[str]
+) -> Iterator[Recording | Rejection]:
+    """Everybody's recording in a file, of minutes.
+
+    Args:
+        samples: of the file.
+        config: how it was read.
+        done: grows by what was done to samples: text -> number.
+
+    Raises:
+        RecordingError: for rows of a person that make no recording.
+    """
+    for person in samples.samples.partition_by("person", maintain_order=True):
+        yield _person(person, samples, config, done, collections.Counter())
 
 
 def _unlike(samples: Samples, first: Samples) -> RecordingError:
@@ -170,16 +182,20 @@ def _counted(texts: collections.Counter[str]) -> str:
 
 
 def _person(
-    samples: pl.DataFrame, table: Samples, config: TableConfig, done: collections.Counter[str]
+    samples: pl.DataFrame,
+    table: Samples,
+    config: TableConfig,
+    done: collections.Counter[str],
+    rules: collections.Counter[str],
 ) -> Recording | Rejection:
-    """One person's samples on a regular grid of clock time."""
+    """One person's samples on a regular grid of clock time, as minutes."""
     person = samples["person"][0]
     samples = put_in_order(localise(samples, config.timezone, table.where), config, table.where, done)
     if len(samples) < 2 and config.epoch_length is None:
         return Rejection(person, "fewer than two samples", table.where)
     epoch_length = config.epoch_length or _median_step(samples, table.where)
     _check_grid(samples, epoch_length, table.where)
-    return Recording.from_timestamps(
+    recording = Recording.from_timestamps(
         samples["local"].to_numpy(),
         samples["value"].fill_null(float("nan")).to_numpy(),
         participant_id=person,
@@ -188,6 +204,9 @@ def _person(
         source=table.where,
         first_line=samples["line"][0],
     )
+    _check_rule(recording)
+    rules[describe_rule(recording)] += 1
+    return to_minutes(recording)
 
 
 def _check_rule(recording: Recording) -> None:
