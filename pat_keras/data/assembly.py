@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pat_keras.data.account import Account, Accountant
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
@@ -21,6 +22,7 @@ from pat_keras.data.windows import DAY_MINUTES, WindowConfig, Windows, cut_windo
 from pat_keras.errors import CohortError, LabelError
 
 Item = Recording | Rejection
+GROUP_COLUMN = "same_recording_group"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +32,12 @@ class Assembly:
     Attributes:
         cohort: of those kept; its metadata hold the funnel, the choices of windows and the columns' meanings.
         rejections: everybody else.
+        account: what a report shows of the recordings.
     """
 
     cohort: Cohort
     rejections: list[Rejection]
+    account: Account
 
 
 def assemble(
@@ -74,11 +78,12 @@ def assemble(
             continue
         windows = cut_windows(item, config)
         if windows.reason:
+            store.accountant.reject(item, windows)
             by_windows.append(Rejection(person, windows.reason, f"{len(item)} minutes, {item.n_missing} missing"))
         elif label is not None and person not in labelled:
             by_label.append(Rejection(person, study.missing_label(label, person)))
         else:
-            store.add(person, windows)
+            store.add(item, windows)
     rejections = by_reader + by_windows + by_label
     funnel = _funnel(len(read), rejections)
     if not store.rows:
@@ -87,7 +92,15 @@ def assemble(
     kept = len({row["participant_id"] for row in store.rows})
     if kept != funnel[-1]["people"]:
         raise RuntimeError(f"{len(read)} people read, but {kept} kept and {len(rejections)} rejected")
-    metadata = {
+    metadata = _metadata(study, config, label, store, funnel)
+    cohort = _with_groups(Cohort(store.activity(), _table(store.rows, study), metadata))
+    return Assembly(cohort, rejections, store.accountant.account())
+
+
+def _metadata(
+    study: Study, config: WindowConfig, label: str | None, store: _Store, funnel: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
         "source": study.name,
         "unit": study.unit,
         "epoch_length": 60,
@@ -101,12 +114,12 @@ def assemble(
             "passed_over": dict(store.passed_over),
             "filled_minutes": store.filled_minutes,
             "filled_people": store.filled_people,
+            "nonwear_minutes": store.nonwear_minutes,
         },
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "reading": dict(study.reading),
         "funnel": funnel,
     }
-    return Assembly(Cohort(store.activity(), _table(store.rows, study), metadata), rejections)
 
 
 class _Store:
@@ -117,15 +130,20 @@ class _Store:
         self.passed_over: collections.Counter[str] = collections.Counter()
         self.filled_minutes = 0
         self.filled_people = 0
+        self.nonwear_minutes = 0
+        self.accountant = Accountant()
         self.ceiling_minutes = 0
         self.ceiling_people = 0
         self._ceiling = math.inf if ceiling is None else ceiling  # no recording holds an infinite value
         self._activity = np.empty((64, length), dtype=np.float32)
 
-    def add(self, person: str, windows: Windows) -> None:
+    def add(self, recording: Recording, windows: Windows) -> None:
         first = len(self.rows)
         for number, start in enumerate(windows.starts):
-            self.rows.append({"participant_id": person, "window": number, "start": start})
+            self.rows.append({"participant_id": recording.participant_id, "window": number, "start": start})
+        self.accountant.keep(recording, windows)
+        length = windows.activity.shape[1]
+        self.nonwear_minutes += sum(int(windows.nonwear[at : at + length].sum()) for at in windows.first_minutes)
         if len(self.rows) > len(self._activity):
             self._resize(max(len(self.rows), len(self._activity) * 3 // 2))
         self._activity[first : len(self.rows)] = windows.activity
@@ -152,6 +170,37 @@ def _table(rows: list[dict[str, Any]], study: Study) -> pl.DataFrame:
     if not study.start_is_known:
         table = table.with_columns(pl.lit(None, dtype=pl.Datetime("us")).alias("start"))
     return table.join(study.people, on="participant_id", how="left", maintain_order="left", validate="m:1")
+
+
+def _with_groups(cohort: Cohort) -> Cohort:
+    """Adds `same_recording_group` where people share identical days of recording; splits have to keep them together.
+
+    It happens where a device kept what its last wearer did, or a person is in a study under two ids.
+    """
+    pairs = cohort.same_people()
+    if not pairs:
+        return cohort
+    group = _groups(pairs)
+    column = pl.DataFrame(
+        {"participant_id": list(group), GROUP_COLUMN: list(group.values())}, schema_overrides={GROUP_COLUMN: pl.Int32}
+    )
+    table = cohort.table.join(column, on="participant_id", how="left", maintain_order="left", validate="m:1")
+    meaning = "number of a group of people who share identical days of recording; null = shares none"
+    metadata = {
+        **cohort.metadata,
+        "columns": {**cohort.metadata["columns"], GROUP_COLUMN: meaning},
+        "same_recordings": {"people": len(group), "pairs": len(pairs), "groups": max(group.values())},
+    }
+    return Cohort(cohort.activity, table, metadata)
+
+
+def _groups(pairs: list[tuple[str, str]]) -> dict[str, int]:
+    """Everybody in a pair -> the number of the group, from 1, of all who are joined by pairs."""
+    members: list[set[str]] = []
+    for pair in pairs:
+        touched = [group for group in members if not group.isdisjoint(pair)]
+        members = [group for group in members if group.isdisjoint(pair)] + [set(pair).union(*touched)]
+    return {person: number for number, group in enumerate(members, start=1) for person in sorted(group)}
 
 
 def _funnel(n_read: int, rejections: list[Rejection]) -> list[dict[str, Any]]:
