@@ -20,7 +20,7 @@ def small_cohort(n_people: int = 24, windows: int = 2, seed: int = 0, effect: fl
     columns = {
         "participant_id": [name for name in source.participant_id for _ in range(windows)],
         "label": np.repeat(label, windows),
-        "level": np.repeat(label + (np.arange(n_people) % 4 == 0), windows),
+        "level": np.repeat(label * (1 + np.cumsum(label) % 2), windows),
         "score": np.repeat(50 + 10 * label + rng.normal(size=n_people), windows),
     }
     return Cohort(source.activity.reshape(n_people * windows, -1), pl.DataFrame(columns), source.metadata)

@@ -144,7 +144,9 @@ def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
     Raises:
         CohortError, LabelError: if a part would be empty or lack a class, or somebody would be in two parts.
     """
-    ids, y, fraction = data.participant_id, data.y, config.validation_fraction
+    ids, fraction = data.participant_id, config.validation_fraction
+    # By the classes' own labels, which errors then name.
+    y = data.y if config.task == "regression" else np.asarray(data.classes)[data.y.astype(int)]
     if config.split == "kfold":
         parts = splits.kfold(
             ids, y, folds=config.folds, validation_fraction=fraction, seed=config.seed, task=config.task
