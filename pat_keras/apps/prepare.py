@@ -20,8 +20,9 @@ from absl import flags
 
 from pat_keras.apps import cli
 from pat_keras.apps.device_flags import define_devices, device_options
-from pat_keras.apps.flags import define_output, define_windows, window_config
+from pat_keras.apps.flags import define_output
 from pat_keras.apps.table_flags import check_tables, define_tables, label_config, table_config
+from pat_keras.apps.window_flags import define_windows, limited, window_config
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, devices_with
 from pat_keras.errors import CohortError, ConfigError
 
@@ -100,7 +101,7 @@ def prepare(values: flags.FlagValues) -> None:
 
     from pat_keras.data.assembly import assemble
 
-    study = _open_study(values)
+    study = limited(_open_study(values), values)
     before = dict(study.reading)
     _print_reading(before)
     assembly = assemble(

@@ -66,7 +66,7 @@ class WindowConfig:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"WindowConfig: {name} is {value!r}, expected a whole number, {least} or more.")
-        for name, allowed in _ALLOWED.items():
+        for name, allowed in ALLOWED.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"WindowConfig: {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}."
@@ -95,7 +95,7 @@ _LEAST = {
     "min_worn_minutes": 0,
     "min_valid_days": 1,
 }
-_ALLOWED = {"start": STARTS, "choice": CHOICES, "nonwear": METHODS, "fill_gaps": FILLS}
+ALLOWED = {"start": STARTS, "choice": CHOICES, "nonwear": METHODS, "fill_gaps": FILLS}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ Actiwatch AW4, one a minute), and `scores.csv` with one row a person.
 
 from __future__ import annotations
 
-import datetime
 import io
 import pathlib
 import zipfile
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
+from pat_keras.data.days_table import keep_days
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
 from pat_keras.errors import RecordingError
@@ -229,12 +229,7 @@ def _recordings(
 ) -> Iterator[Recording | Rejection]:
     for person, days in people.select("participant_id", "days").iter_rows():
         recording = _read_recording(read(files[person]), person, f"{where}: {files[person]}")
-        if trim:
-            start = recording.start
-            midnight = datetime.datetime.combine(start.date(), datetime.time())
-            before_midnight = 0 if start == midnight else 1440 - int((start - midnight).total_seconds()) // 60
-            recording = recording.slice(0, min(len(recording), before_midnight + int(days) * 1440))
-        yield recording
+        yield keep_days(recording, int(days)) if trim else recording
 
 
 def _read_recording(data: bytes, person: str, where: str) -> Recording:

@@ -8,12 +8,12 @@ finds them if both are put together.
 from __future__ import annotations
 
 import collections
-import datetime
 import pathlib
 from collections.abc import Iterator
 
 import polars as pl
 
+from pat_keras.data.days_table import keep_days
 from pat_keras.data.readers.numbers import read_numbers
 from pat_keras.data.readers.raw_files import RawFile, find_files
 from pat_keras.data.readers.sniff import decode, read_rows, split_lines
@@ -176,12 +176,5 @@ def _recordings(
     done: collections.Counter[str] = collections.Counter()
     for person, days in people.select("participant_id", "days").iter_rows():
         for item in recordings_of(read_samples(files[person], _CONFIG, (), {}), _CONFIG, done):
-            yield _trimmed(item, int(days)) if trim and isinstance(item, Recording) else item
+            yield keep_days(item, int(days)) if trim and isinstance(item, Recording) else item
     reading.update({f"samples {what}": f"{number:,}" for what, number in done.items()})
-
-
-def _trimmed(recording: Recording, days: int) -> Recording:
-    start = recording.start
-    midnight = datetime.datetime.combine(start.date(), datetime.time())
-    before_midnight = 0 if start == midnight else 1440 - int((start - midnight).total_seconds()) // 60
-    return recording.slice(0, min(len(recording), before_midnight + days * 1440))
