@@ -112,8 +112,8 @@ def _normalised(texts: pl.Series) -> pl.Series:
     frame = texts.to_frame("t")
     text = pl.col("t").str.strip_chars()
     text = text.str.replace(r"\s*\[[\w/+-]+\]$", "").str.replace(r"(\d)\s*(?:Z|UTC|GMT)$", "${1}+0000")
-    text = text.str.replace(r"(:\d{2}) *([+-]\d{2}):?(\d{2})$", "${1}${2}${3}")
-    text = text.str.replace(r"(\.\d+) +([+-]\d{4})$", "${1}${2}").str.replace(r"(:\d{2}),(\d+)", "${1}.${2}")
+    text = text.str.replace(r"([:.]\d+) *([+-]\d{2}):?(\d{2})$", "${1}${2}${3}")
+    text = text.str.replace(r"(:\d{2}),(\d+)", "${1}.${2}")
     return frame.select(text.str.replace(r"(\d) ?([AaPp])\.?[Mm]\.?$", "${1} ${2}M")).to_series()
 
 

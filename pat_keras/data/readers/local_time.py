@@ -99,17 +99,22 @@ def put_in_order(
             raise _doubled_error(samples, doubled, where)
         done[f"with a time that is there more than once (--duplicates={config.duplicates})"] += int(doubled.sum())
         samples = _merge(samples, "moment", config.duplicates)
-    back = samples.select((pl.col("moment").diff() < pl.duration()).over("person").fill_null(False)).to_series()
+    goes_back = {
+        name: samples.select((pl.col(name).diff() < pl.duration()).over("person").fill_null(False)).to_series()
+        for name in ("moment", "local")
+    }
+    back = goes_back["moment"] & goes_back["local"]  # one alone does so in the doubled hour
     if back.any():
         if config.unsorted == "error":
             raise _unsorted_error(samples, back, where)
         done["out of order (--unsorted=sort)"] += int(back.sum())
+    if goes_back["moment"].any():
         samples = samples.sort("person", "moment", maintain_order=True)
     twice = samples.select(pl.struct("person", "local").is_duplicated()).to_series()
     if twice.any():  # told apart by `utc`: the hour that clocks showed twice
         done[f"in an hour that the clock showed twice (--doubled_hour={config.doubled_hour})"] += int(twice.sum())
         rule = {"first": "first", "second": "last", "mean": "mean"}[config.doubled_hour]
-        samples = _merge(samples, "local", rule)
+        samples = _merge(samples, "local", rule).sort("person", "local", maintain_order=True)
     return samples.drop("moment")
 
 

@@ -69,6 +69,8 @@ def read_text(data: bytes, config: TableConfig, where: str) -> TextTable:
     if len(header_fields) == 1 or (apart and config.skip_rows is None):  # the last line of a preamble
         header = None
     if header is None:
+        while _is_remark(_fields(lines[first], mark)) and first < len(lines) - 1:
+            first += 1  # a line of the preamble with a date in it
         _check_no_row_above(lines, first, config.skip_rows or 0, mark, where)
         width = max(len(_fields(line, mark)) for line in lines[first : first + _SAMPLE])
         columns = [f"column_{number + 1}" for number in range(width)]
@@ -239,7 +241,7 @@ def _may_be_header(line: str) -> bool:
 def _fields(line: str, mark: str) -> list[str]:
     """Fields of one line, the empty ones at its end left out."""
     if mark == " ":
-        line = " ".join(line.split())
+        line = " ".join(part for part in line.split(" ") if part)
     try:
         fields = [field.strip() for field in next(csv.reader([line], delimiter=mark), [])]
     except csv.Error:  # a line too long to be one of a table
@@ -247,6 +249,10 @@ def _fields(line: str, mark: str) -> list[str]:
     while fields and not fields[-1]:
         fields.pop()
     return fields
+
+
+def _is_remark(fields: list[str]) -> bool:
+    return len(fields) < 2 and not any(kind_of(field) for field in fields)
 
 
 def _check_no_row_above(lines: pl.Series, first: int, skipped: int, mark: str, where: str) -> None:
@@ -327,7 +333,7 @@ def _split(
     """Rows as texts and their lines. Fields beyond the header may only be empty; no line may have fewer."""
     numbers = pl.Series("line", range(first_line, first_line + len(lines)), dtype=pl.Int64)
     if mark == " ":
-        lines = lines.str.replace_all(r"\s+", " ").str.strip_chars()
+        lines = lines.str.replace_all(" +", " ").str.strip_chars()
     filled = lines.str.strip_chars(f'{mark} \t"') != ""
     lines, numbers = lines.filter(filled), numbers.filter(filled)
     width = len(columns)

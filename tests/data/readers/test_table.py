@@ -1,0 +1,367 @@
+import datetime
+import zipfile
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pat_keras.data.readers.study import Rejection
+from pat_keras.data.readers.table import read_tables
+from pat_keras.data.readers.table_config import TableConfig
+from pat_keras.data.recording import Recording
+from pat_keras.errors import RecordingError
+from tests.data.readers.plain_tables import START, plain, table_text, times, write, write_all, zip_all
+
+SAMPLES = "pyActigraphy/pyActigraphy/tests/data/"
+
+
+def items(raw, files=None, **config):
+    """The study and what its recordings give."""
+    study = read_tables(raw, TableConfig(**config), files=files)
+    return study, list(study.recordings)
+
+
+def one(raw, files=None, **config):
+    study, (recording,) = items(raw, files, **config)
+    assert isinstance(recording, Recording), recording
+    return study, recording
+
+
+VALUES = [0, 12, 3.5, 1000, 7, 250] * 40
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+def test_separators_line_ends_and_encodings(tmp_path, separator, end, encoding):
+    text = table_text(times(240), VALUES, separator=separator, end=end, header="temps,activité")
+    study, recording = one(write(tmp_path / "0012.csv", text, encoding))
+    assert (recording.participant_id, recording.start, recording.epoch_length) == ("0012", START, 60)
+    np.testing.assert_array_equal(recording.activity, np.float32(VALUES))
+    assert study.reading["columns"] == "temps, activité"
+    expected = {"utf-16-le": "utf-16-le", "latin-1": "latin-1"}.get(encoding, encoding)
+    assert study.reading["encoding"] == expected
+
+
+FORMS = {
+    "%d.%m.%Y %H:%M": "%d.%m.%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S": "%m/%d/%Y %H:%M:%S",
+    "%Y/%m/%dT%H:%M": "%Y/%m/%dT%H:%M",
+    "%d-%b-%Y %H:%M:%S": "%d-%B-%Y %H:%M:%S",
+    "%d.%m.%y %H:%M": "%d.%m.%y %H:%M",
+    "%Y%m%d %H:%M": "%Y%m%d %H:%M",
+    "%m/%d/%Y %I:%M:%S %p": "%m/%d/%Y %I:%M:%S %p",
+    "%Y-%m-%d  %H:%M:%S.000": "%Y-%m-%d  %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S+0200": "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%d %H:%M:%S.5+02:00 [Europe/Oslo]": "%Y-%m-%d %H:%M:%S%.f%z",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_date_formats_are_found_and_shown(tmp_path, form):
+    study, recording = one(write(tmp_path / "a.csv", table_text(times(2000), VALUES[:200] * 10, form=form)))
+    assert recording.start.replace(microsecond=0) == START
+    assert len(recording) == 2000
+    assert study.reading["times"].startswith(f"'timestamp' as {FORMS[form]} (")
+
+
+def test_day_or_month_first_is_told_by_the_data_or_an_error(tmp_path):
+    few_days = datetime.datetime(2024, 3, 4, 12)
+    text = table_text(times(3000, few_days), range(3000), form="%d/%m/%Y %H:%M")
+    study, recording = one(write(tmp_path / "a.csv", text))
+    assert recording.start == few_days
+    assert "in another order of day and month the times jump by more than a day" in study.reading["times"]
+    one_day = write(tmp_path / "b" / "b.csv", table_text(times(100, few_days), range(100), form="%d/%m/%Y %H:%M"))
+    with pytest.raises(RecordingError) as caught:
+        items(one_day)
+    message = str(caught.value)
+    assert "b.csv" in message
+    assert "'04/03/2024 12:00' is 4 March 2024 by %d/%m/%Y %H:%M or 3 April 2024 by %m/%d/%Y %H:%M" in message
+    assert "--timestamp_format='%d/%m/%Y %H:%M'" in message
+    assert one(one_day, timestamp_format="%m/%d/%Y %H:%M")[1].start == datetime.datetime(2024, 4, 3, 12)
+    same = datetime.datetime(2024, 3, 3, 12)
+    assert one(write(tmp_path / "c.csv", table_text(times(9, same), range(9), form="%d/%m/%Y %H:%M")))[1].start == same
+
+
+def test_other_files_tell_the_order_of_day_and_month(tmp_path):
+    unclear = table_text(times(100, datetime.datetime(2024, 3, 4)), range(100), form="%d/%m/%Y %H:%M")
+    clear = table_text(times(100, datetime.datetime(2024, 3, 14)), range(100), form="%d/%m/%Y %H:%M")
+    folder = write_all(tmp_path / "raw", {"a.csv": unclear, "b.csv": clear, "c.csv": unclear})
+    study, recordings = items(folder)
+    assert [made.start.day for made in recordings] == [4, 14, 4]
+    assert "other files tell the order of day and month (2)" in study.reading["times"]
+    american = table_text(times(100, datetime.datetime(2024, 3, 15)), range(100), form="%m/%d/%Y %H:%M")
+    write(folder / "d.csv", american)
+    with pytest.raises(RecordingError, match=r"d\.csv: its dates can only be %m/%d/%Y %H:%M, those of .*b\.csv only"):
+        items(folder)
+
+
+def test_date_and_time_in_two_columns(tmp_path):
+    rows = [f"{moment:%d.%m.%Y};{moment:%H:%M};{number},5" for number, moment in enumerate(times(50))]
+    path = write(tmp_path / "a.txt", "Datum;Zeit;Activity\n" + "\n".join(rows))
+    study, recording = one(path)
+    assert recording.start == START
+    assert recording.activity[3] == 3.5
+    assert study.reading["times"].startswith("'Datum', 'Zeit' as %d.%m.%Y %H:%M")
+    assert study.reading["values"] == "'Activity' in counts, decimal comma"
+    assert one(path, timestamp_column=("Datum", "Zeit"), value_column="Activity")[1].activity[4] == 4.5
+    spaces = "\n".join(f"{moment}  {number}" for number, moment in enumerate(times(50)))
+    assert one(write(tmp_path / "b.txt", spaces))[1].activity[49] == 49
+
+
+@pytest.mark.parametrize("lines", [1, 3, 60, 3000])
+@pytest.mark.parametrize("padding", ["", ",,,"])
+def test_preambles_of_any_length(tmp_path, lines, padding):
+    preamble = [f"Device: X{number}{padding}" for number in range(lines)]
+    preamble[0] = f"Start Date 5/20/2024{padding}"
+    text = table_text(times(100), VALUES[:100], preamble=preamble)
+    study, recording = one(write(tmp_path / "a.csv", text))
+    assert study.reading["header"] == f"line {lines + 1}"
+    np.testing.assert_array_equal(recording.activity, np.float32(VALUES[:100]))
+    headless = table_text(times(100), VALUES[:100], preamble=preamble, header=None)
+    study, recording = one(write(tmp_path / "b.csv", headless))
+    assert (study.reading["header"], len(recording)) == ("none", 100)
+    assert study.reading["values"].startswith("'column_2'")
+
+
+def test_folders_patterns_zips_and_packed_files(tmp_path):
+    files = {"x/0012.csv": plain(), "x/12.tsv": plain().replace(",", "\t"), "README.md": "", "x/.hidden.csv": ""}
+    folder = write_all(tmp_path / "raw", files)
+    archive = zip_all(tmp_path / "raw.zip", {**files, "__MACOSX/x/0012.csv": "", "../../evil.csv": plain()})
+    for raw, pattern, people in (
+        (folder, None, ["0012", "12"]),
+        (folder, "x/0*", ["0012"]),
+        (folder / "x" / "*.csv", None, ["0012"]),
+        (archive, None, ["evil", "0012", "12"]),
+        (archive, "x/*.tsv", ["12"]),
+        (write(tmp_path / "7.csv.gz", plain()), None, ["7"]),
+    ):
+        study, recordings = items(raw, pattern)
+        assert [made.participant_id for made in recordings] == people
+        assert study.expected_people == len(people)
+    assert items(folder)[0].reading["files"] == "2; 1 others left out: README.md"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["7.csv.gz", "raw", "raw.zip"]
+
+
+def test_a_long_file_with_ids(tmp_path):
+    rows = [f"{who},{moment},{number}" for number, moment in enumerate(times(60)) for who in ("0012", "12", "b c")]
+    path = write(tmp_path / "all.csv", "pid,time,steps\n" + "\n".join([*rows, f"lone,{START},1"]))
+    study, made = items(path, id_column="pid")
+    assert [item.participant_id for item in made] == ["0012", "12", "b c", "lone"]
+    assert isinstance(made[3], Rejection)
+    assert made[3].reason == "fewer than two samples"
+    assert study.expected_people == 4
+    assert study.unit == "steps"
+    np.testing.assert_array_equal(made[1].activity, np.arange(60))
+    with pytest.raises(RecordingError, match=r"the column 'pid' has 4 different values.*Give --id_column=pid"):
+        items(path)
+
+
+def test_parquet(tmp_path):
+    moments = pl.Series("t", times(120))
+    for number, table in enumerate(
+        [
+            pl.DataFrame({"t": moments, "counts": range(120)}),
+            pl.DataFrame({"t": moments.cast(pl.Datetime("ns")), "counts": pl.Series(range(120), dtype=pl.UInt16)}),
+            pl.DataFrame({"t": moments.cast(pl.String), "counts": [float(n) for n in range(120)]}),
+            pl.DataFrame({"t": moments.dt.replace_time_zone("Europe/Oslo"), "counts": range(120)}),
+            pl.DataFrame({"d": moments.dt.date(), "t": moments.dt.time(), "counts": range(120)}),
+        ]
+    ):
+        path = tmp_path / f"{number}.parquet"
+        table.write_parquet(path)
+        _, recording = one(path)
+        assert recording.start == START
+        np.testing.assert_array_equal(recording.activity, np.arange(120))
+    ids = pl.DataFrame({"t": pl.concat([moments, moments]), "v": range(240), "id": [12.0] * 120 + [7.0] * 120})
+    ids.write_parquet(tmp_path / "ids.parquet")
+    _, made = items(tmp_path / "ids.parquet", id_column="id")
+    assert [item.participant_id for item in made] == ["12", "7"]
+    utc = pl.DataFrame({"t": moments.dt.replace_time_zone("UTC"), "v": range(120)})
+    utc.write_parquet(tmp_path / "utc.parquet")
+    with pytest.raises(RecordingError, match="the times are in UTC"):
+        items(tmp_path / "utc.parquet")
+    hours = one(tmp_path / "utc.parquet", timezone="Europe/Oslo")[1].start - START
+    assert hours == datetime.timedelta(hours=2)
+
+
+def test_gaps_and_missing_values_stay_missing(tmp_path):
+    lines = plain(300).splitlines()
+    lines[5] = lines[5].rpartition(",")[0] + ","
+    lines[6] = lines[6].rpartition(",")[0] + ",NaN"
+    lines[7] = lines[7].rpartition(",")[0] + ",-1"
+    del lines[100:160]
+    lines.insert(50, "")
+    path = write(tmp_path / "a.csv", "\n".join(lines) + "\n\n,\n")
+    _, recording = one(path, missing_values=("-1",))
+    assert np.flatnonzero(np.isnan(recording.activity)).tolist() == [4, 5, 6, *range(99, 159)]
+    assert len(recording) == 300
+
+
+@pytest.mark.parametrize(("unit", "rule"), [("counts", "summed"), ("STEPS", "summed"), ("ENMO", "averaged")])
+@pytest.mark.parametrize("step", [1, 10, 30])
+def test_short_epochs_become_minutes_and_the_rule_is_told(tmp_path, unit, rule, step):
+    n = 600 // step
+    text = table_text(times(n, START, step), range(n))
+    study, recording = one(write(tmp_path / "a.csv", text), unit=unit)
+    epochs = np.arange(n).reshape(10, -1)
+    expected = epochs.sum(axis=1) if rule == "summed" else epochs.mean(axis=1)
+    np.testing.assert_allclose(recording.activity, expected)
+    assert recording.epoch_length == 60
+    unit = unit.lower() if unit == "STEPS" else unit
+    assert study.reading["minutes"] == f"{unit} of {step} s {rule} to minutes"
+
+
+def test_rows_left_out_where_nothing_was_worn(tmp_path):
+    moments = [*times(60, START, 300), *times(3, START + datetime.timedelta(hours=6))]
+    path = write(tmp_path / "a.csv", table_text(moments, range(63)))
+    with pytest.raises(RecordingError, match=r"300 s apart .median., expected a minute or less.*--epoch_length=60"):
+        items(path)
+    _, recording = one(path, epoch_length=60)
+    assert (len(recording), recording.n_missing) == (363, 300)
+
+
+def test_midnight_without_a_time_of_day(tmp_path):
+    """R writes 2024-05-21 for 2024-05-21 00:00:00."""
+    text = plain(3000).replace(" 00:00:00", "")
+    study, recording = one(write(tmp_path / "a.csv", text))
+    assert (len(recording), recording.n_missing) == (3000, 0)
+    assert study.reading["midnight"] == "2 dates without a time of day read as 0:00"
+
+
+AUTUMN = datetime.datetime(2003, 10, 26, 1, 30)
+DOUBLED = [*times(90, AUTUMN), *times(90, datetime.datetime(2003, 10, 26, 2))]
+
+
+@pytest.mark.parametrize(("policy", "value"), [("first", 30), ("second", 90), ("mean", 60)])
+def test_the_doubled_hour(tmp_path, policy, value):
+    path = write(tmp_path / "a.csv", table_text(DOUBLED, range(180)))
+    study, recording = one(path, timezone="Europe/Oslo", doubled_hour=policy)
+    assert (len(recording), recording.n_missing, recording.start) == (120, 0, AUTUMN)
+    assert recording.activity[[0, 29, 30, 89, 90, 119]].tolist() == [0, 29, value, value + 59, 150, 179]
+    assert study.reading[f"samples in an hour that the clock showed twice (--doubled_hour={policy})"] == "120"
+    with pytest.raises(RecordingError) as caught:
+        items(path)
+    for part in ("a.csv, line 92", "2003-10-26 02:00:00", "line 32", "60 such lines", "--timezone=Europe/Oslo"):
+        assert part in str(caught.value)
+    assert "autumn clock change of 2003-10-26" in str(caught.value)
+
+
+def test_the_doubled_hour_with_offsets_and_in_other_orders(tmp_path):
+    offsets = [f"{moment}{'+0200' if number < 90 else '+0100'},{number}" for number, moment in enumerate(DOUBLED)]
+    path = write(tmp_path / "a.csv", "t,v\n" + "\n".join(offsets))
+    for zone in (None, "Europe/Oslo"):
+        _, recording = one(path, timezone=zone)
+        assert recording.activity[[29, 30, 89, 90]].tolist() == [29, 30, 89, 150]
+    rows = sorted(zip(DOUBLED, range(180), strict=True))  # another program sorted them by the clock
+    path = write(tmp_path / "b.csv", table_text([row[0] for row in rows], [row[1] for row in rows]))
+    assert one(path, timezone="Europe/Oslo")[1].activity[[29, 30, 89, 90]].tolist() == [29, 30, 89, 150]
+    del rows[40]  # the first pass lacks a minute of it
+    lacking = [row for row in zip(DOUBLED, range(180), strict=True) if row[1] != 45]
+    path = write(tmp_path / "c.csv", table_text([row[0] for row in lacking], [row[1] for row in lacking]))
+    assert one(path, timezone="Europe/Oslo")[1].activity[[44, 45, 46]].tolist() == [44, 105, 46]
+
+
+def test_the_missing_hour_in_spring(tmp_path):
+    before = datetime.datetime(2024, 3, 31, 1)
+    moments = [*times(60, before), *times(60, before + datetime.timedelta(hours=2))]
+    path = write(tmp_path / "a.csv", table_text(moments, range(120)))
+    for zone in (None, "Europe/Oslo"):
+        _, recording = one(path, timezone=zone)
+        assert np.flatnonzero(np.isnan(recording.activity)).tolist() == list(range(60, 120))
+    unchanged = write(tmp_path / "b.csv", table_text(times(180, before), range(180)))
+    assert one(unchanged)[1].n_missing == 0
+    with pytest.raises(RecordingError, match=r"b\.csv, line 62: 2024-03-31 02:00:00 never was in Europe/Oslo"):
+        items(unchanged, timezone="Europe/Oslo")
+
+
+def test_duplicates_and_order_by_policy(tmp_path):
+    moments, values = times(100), list(range(100))
+    doubled = write(
+        tmp_path / "a.csv", table_text([*moments[:50], moments[49], *moments[50:]], [*values[:50], 7, *values[50:]])
+    )
+    for policy, value in (("first", 49), ("last", 7), ("mean", 28), ("sum", 56)):
+        study, recording = one(doubled, duplicates=policy)
+        assert (len(recording), recording.activity[49], recording.activity[50]) == (100, value, 50)
+        assert study.reading[f"samples with a time that is there more than once (--duplicates={policy})"] == "2"
+    backwards = write(tmp_path / "b.csv", table_text(moments[::-1], values[::-1]))
+    np.testing.assert_array_equal(one(backwards, unsorted="sort")[1].activity, values)
+
+
+def test_bad_files_are_an_error_or_rejected(tmp_path):
+    files = {"a.csv": "x", "b.csv": plain(), "c.csv": plain()[:-3] + "many\n", "d.csv": plain()}
+    folder = write_all(tmp_path / "raw", files)
+    with pytest.raises(RecordingError, match=r"a\.csv: no line has a date"):
+        items(folder)
+    study, made = items(folder, on_bad_file="reject")
+    assert [item.participant_id for item in made] == ["a", "b", "c", "d"]
+    assert [type(item) for item in made] == [Rejection, Recording, Rejection, Recording]
+    assert made[0].reason == made[2].reason == "can't be read (--on_bad_file=reject)"
+    assert "c.csv, line 201: activity is" in made[2].detail
+    assert study.expected_people == 4
+    with pytest.raises(RecordingError, match="none of the 1 files can be read"):
+        items(write(tmp_path / "e.csv", "x"), on_bad_file="reject")
+
+
+def test_a_bad_person_of_a_long_file_is_rejected_alone(tmp_path):
+    rows = [f"{who},{moment},{number}" for who in "abc" for number, moment in enumerate(times(60))]
+    rows[70] = rows[69]
+    path = write(tmp_path / "all.csv", "id,t,v\n" + "\n".join(rows))
+    _, made = items(path, id_column="id", on_bad_file="reject")
+    assert [type(item) for item in made] == [Recording, Rejection, Recording]
+    with pytest.raises(RecordingError, match=r"line 72: .* of participant 'b' is there already, in line 71"):
+        items(path, id_column="id")
+
+
+# Real files
+
+
+def test_depresjon_as_plain_tables(shared_data):
+    archive = shared_data / "depresjon.zip"
+    study, made = items(archive, "*/con*/*_1*.csv")
+    assert "timestamp, date, activity" in study.reading["columns"]
+    for item in made:
+        with zipfile.ZipFile(archive) as files:
+            name = next(n for n in files.namelist() if n.endswith(f"/{item.participant_id}.csv"))
+            lines = files.read(name).decode().split()[1:]  # a blank stands between date and time
+        assert len(lines) // 2 == len(item) - item.n_missing
+        assert np.nansum(item.activity) == sum(int(line.rpartition(",")[2]) for line in lines[1::2])
+
+
+def test_psykose_patients_over_the_autumn_clock_change(shared_data):
+    archive = shared_data / "psykose.zip"
+    with pytest.raises(RecordingError) as caught:
+        items(archive, "*/patient_11.csv")
+    for part in ("patient_11.csv, line 16922", "2003-10-26 02:00:00", "line 16862", "60 such", "Europe/Oslo"):
+        assert part in str(caught.value)
+    study, made = items(archive, "*/patient_1[1-6].csv", timezone="Europe/Oslo")
+    assert study.reading["samples in an hour that the clock showed twice (--doubled_hour=first)"] == "720"
+    with zipfile.ZipFile(archive) as files:
+        for item in made:
+            rows = files.read(f"psykose/patient/{item.participant_id}.csv").decode().splitlines()[1:]
+            first = {}
+            for row in rows:
+                first.setdefault(row[:19], float(row.rpartition(",")[2]))
+            assert len(rows) - len(item) == 60
+            assert item.n_missing == 0
+            np.testing.assert_array_equal(item.activity, list(first.values()))
+
+
+REAL = {
+    "test_sample_tal.txt": ({"value_column": "Atividade"}, datetime.datetime(2000, 1, 1), 10080),
+    "test_sample_rpx_eng.csv": ({}, datetime.datetime(2015, 7, 4, 9, 45), 10080),
+    "test_sample_rpx_fr.csv": ({"value_column": "Activité"}, datetime.datetime(2015, 2, 4, 11, 45), 11581),
+    "test_sample_dqt.csv": (
+        {"skip_rows": 14, "value_column": "column_2", "unit": "counts"},
+        datetime.datetime(2000, 1, 27, 19),
+        720,
+    ),
+    "sample-timeSeries.csv.gz": ({"unit": "ENMO"}, datetime.datetime(2014, 5, 7, 13, 30, 20, 439000), 8420),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_exports_of_devices_that_are_plain(shared_data, name):
+    config, start, minutes = REAL[name]
+    _, recording = one(shared_data / "device_samples.zip", SAMPLES + name, **config)
+    assert (recording.start, len(recording)) == (start, minutes)
