@@ -1,13 +1,15 @@
-"""NHANES 2003-2004 (C) and 2005-2006 (D): PAXRAW, a week of minute counts of a hip ActiGraph 7164, and labels.
+"""NHANES: 2003-2004 (C) and 2005-2006 (D), a week of minute counts of a hip ActiGraph 7164; 2011-2014 (G, H), wrists.
 
-PAXRAW has one row a minute: SEQN (person), PAXSTAT and PAXCAL (1 = reliable, in calibration), PAXDAY (1 = Sunday),
-PAXN (minute 1-10080), PAXHOUR, PAXMINUT, PAXINTEN (counts, 0-32767). It is streamed: one person is in memory at a time.
+Of C and D, this file reads PAXRAW, which has one row a minute: SEQN (person), PAXSTAT and PAXCAL (1 = reliable, in
+calibration), PAXDAY (1 = Sunday), PAXN (minute 1-10080), PAXHOUR, PAXMINUT, PAXINTEN (counts, 0-32767). It is
+streamed: one person is in memory at a time.
 
 Axes: m rows of one person.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -15,6 +17,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from pat_keras.data.readers.nhanes_labels import YEARS, missing_reason, read_labels
+from pat_keras.data.readers.nhanes_minutes import MinutesConfig, open_minutes
+from pat_keras.data.readers.nhanes_wide import find_wide, open_wide
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.readers.xpt import check_xpt, find_xpt, stream_xpt
 from pat_keras.data.recording import Recording
@@ -27,6 +31,7 @@ CITATION = (
 )
 TERMS = "NCHS data user agreement: for statistics only; nobody may be identified, or linked with other data to do so."
 WEEK = 10080
+_HIP = ("C", "D")
 
 # The columns as they are read, and the whole numbers each may hold.
 _RANGES = {
@@ -47,17 +52,22 @@ _MAY_BE_MISSING = np.array([name in ("PAXSTAT", "PAXCAL", "PAXINTEN") for name i
 _SUNDAY = datetime.datetime(2006, 1, 1)
 
 
-def read_nhanes(raw: str | pathlib.Path, cycle: str, label: str | None = None) -> Study:
+def read_nhanes(
+    raw: str | pathlib.Path, cycle: str, label: str | None = None, minutes: MinutesConfig | None = None
+) -> Study:
     """Opens a cycle of NHANES.
 
     Args:
-        raw: folder with PAXRAW_C.xpt or PAXRAW_D.xpt and the questionnaire files beside it, DEMO_D.xpt, DPQ_D.xpt, ...
-        cycle: "C" or "D".
+        raw: folder with PAXRAW_C.xpt or PAXRAW_D.xpt; with PAXMIN_G.xpt, PAXMIN_H.xpt or PhysioNet's
+            nhanes_1440_PAXMTSM.csv.xz; and the questionnaire files beside it, DEMO_D.xpt, DPQ_D.xpt, ...
+        cycle: "C", "D", "G" or "H".
         label: one of `nhanes_labels.RULES` that must be there; None if none must. All that are there are returned.
+        minutes: what is taken of a person in G and H; None for the defaults.
 
     Returns:
-        The study. People whose data NCHS calls unreliable (PAXSTAT), or whose device came back out of calibration
-        (PAXCAL), come as rejections. A recording begins at its first row; minutes whose row is not there are NaN.
+        The study. C and D: people whose data NCHS calls unreliable (PAXSTAT), or whose device came back out of
+        calibration (PAXCAL), come as rejections; a recording begins at its first row. G and H: see `nhanes_minutes`.
+        Minutes whose row is not there are NaN.
 
     Raises:
         RecordingError: if the files are not there or damaged. Errors of single rows come when recordings are iterated:
@@ -66,31 +76,61 @@ def read_nhanes(raw: str | pathlib.Path, cycle: str, label: str | None = None) -
     """
     folder = pathlib.Path(raw)
     if cycle not in YEARS:
-        raise RecordingError(f"NHANES: cycle is {cycle!r}, expected {' or '.join(YEARS)}.")
+        raise RecordingError(f"NHANES: cycle is {cycle!r}, expected one of {', '.join(YEARS)}.")
     if not folder.is_dir():
-        raise RecordingError(f"{folder}: no such folder. Give the folder that holds PAXRAW_{cycle}.xpt.")
-    path = find_xpt(folder, f"PAXRAW_{cycle}")
-    if path is None:
-        there = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
         raise RecordingError(
-            f"{folder}: there is no PAXRAW_{cycle}.xpt in it; found {there}. NCHS publishes it as PAXRAW_{cycle}.zip "
-            f"with NHANES {YEARS[cycle]}: unzip it into this folder."
+            f"{folder}: no such folder. Give the folder that holds the files of NHANES {YEARS[cycle]}."
         )
-    n_rows = check_xpt(path, _COLUMNS)
+    hip = cycle in _HIP
+    recordings, expected_people = _open_counts(folder, cycle) if hip else _open_mims(folder, cycle, minutes)
     people, meanings = read_labels(folder, cycle, label)
     ages = dict(people.select("participant_id", "age").iter_rows()) if "age" in people.columns else {}
     return Study(
         name=f"NHANES {YEARS[cycle]}",
         people=people,
-        recordings=_recordings(path),
-        expected_people=max(1, n_rows // WEEK),
+        recordings=recordings,
+        expected_people=expected_people,
         labels=meanings,
         missing_label=lambda name, participant_id: missing_reason(name, ages.get(participant_id)),
-        unit="counts",
-        ceiling=_RANGES["PAXINTEN"][1],
+        unit="counts" if hip else "MIMS",
+        ceiling=_RANGES["PAXINTEN"][1] if hip else None,
         start_is_known=False,
         citation=CITATION.format(years=YEARS[cycle]),
         terms=TERMS,
+        reading={}
+        if hip
+        else {key: str(value) for key, value in dataclasses.asdict(minutes or MinutesConfig()).items()},
+    )
+
+
+def _open_counts(folder: pathlib.Path, cycle: str) -> tuple[Iterator[Recording | Rejection], int]:
+    path = find_xpt(folder, f"PAXRAW_{cycle}")
+    if path is None:
+        raise _not_there(folder, f"PAXRAW_{cycle}.xpt", f"PAXRAW_{cycle}.zip: unzip it into this folder", cycle)
+    n_rows = check_xpt(path, _COLUMNS)
+    return _recordings(path), max(1, n_rows // WEEK)
+
+
+def _open_mims(
+    folder: pathlib.Path, cycle: str, minutes: MinutesConfig | None
+) -> tuple[Iterator[Recording | Rejection], int | None]:
+    config = minutes or MinutesConfig()
+    path, wide = find_xpt(folder, f"PAXMIN_{cycle}"), find_wide(folder, "PAXMTSM")
+    if path and wide:
+        raise RecordingError(f"{folder}: {path.name} and {wide.name} hold the same minutes. Take one of them away.")
+    if path:
+        return open_minutes(folder, path, cycle, config)
+    if wide:
+        return open_wide(folder, wide, cycle, config), None
+    name = f"PAXMIN_{cycle}.xpt"
+    raise _not_there(folder, name, f"{name}; PhysioNet's nhanes_1440_PAXMTSM.csv.xz will do as well", cycle)
+
+
+def _not_there(folder: pathlib.Path, name: str, published: str, cycle: str) -> RecordingError:
+    there = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
+    return RecordingError(
+        f"{folder}: there is no {name} in it; found {there}. NCHS publishes it with NHANES {YEARS[cycle]} as "
+        f"{published}."
     )
 
 

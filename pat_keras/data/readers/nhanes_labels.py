@@ -1,7 +1,7 @@
 """Labels and covariates of NHANES people: a table of rules over the questionnaire and examination files.
 
-Codes are those of NCHS's codebooks. Rules: PHQ-9 sum >= 10 (Kroenke et al. 2001), the two sleep tasks as in Ruan et al.
-(arXiv 2411.15240).
+Codes are those of NCHS's codebooks. Rules: PHQ-9 sum >= 10 (Kroenke et al. 2001), the two sleep tasks and the two of
+medicines as in Ruan et al. (arXiv 2411.15240), who took them from 2013-2014.
 """
 
 from __future__ import annotations
@@ -18,7 +18,37 @@ from pat_keras.data.readers.xpt import find_xpt, read_xpt
 from pat_keras.errors import LabelError
 
 ADULT = 18  # years
-YEARS = {"C": "2003-2004", "D": "2005-2006"}
+YEARS = {"C": "2003-2004", "D": "2005-2006", "G": "2011-2012", "H": "2013-2014"}
+
+# People with each label in Ruan et al., of cycle H.
+PAPER_PEOPLE = {
+    "depression": 4800,
+    "benzodiazepine": 7769,
+    "ssri": 7769,
+    "sleep_disorder": 5429,
+    "sleep_abnormality": 5429,
+}
+
+# Generic names, as RXDDRUG has them.
+BENZODIAZEPINES = (
+    "ALPRAZOLAM",
+    "BROMAZEPAM",
+    "CHLORDIAZEPOXIDE",
+    "CLOBAZAM",
+    "CLONAZEPAM",
+    "CLORAZEPATE",
+    "DIAZEPAM",
+    "ESTAZOLAM",
+    "FLURAZEPAM",
+    "LORAZEPAM",
+    "NITRAZEPAM",
+    "OXAZEPAM",
+    "PRAZEPAM",
+    "QUAZEPAM",
+    "TEMAZEPAM",
+    "TRIAZOLAM",
+)
+SSRIS = ("CITALOPRAM", "ESCITALOPRAM", "FLUOXETINE", "FLUVOXAMINE", "PAROXETINE", "SERTRALINE")
 
 _PHQ9 = tuple(f"DPQ0{item}0" for item in range(1, 10))
 _PHQ9_ITEMS = [pl.when(pl.col(item) <= 3).then(pl.col(item)) for item in _PHQ9]  # 7 refused, 9 don't know
@@ -26,12 +56,26 @@ _PHQ9_SUM = functools.reduce(operator.add, _PHQ9_ITEMS)  # null if any item is
 _DISORDER = pl.when(pl.col("SLQ060") <= 2).then(pl.col("SLQ060") == 1)
 _HOURS = pl.when(pl.col("SLD010H") <= 24).then(pl.col("SLD010H"))  # 77 refused, 99 don't know
 
+
+def _takes(names: tuple[str, ...]) -> pl.Expr:
+    """Whether one of a person's medicines is, or is a combination with, one of `names`, by whole names.
+
+    Null if none is, but a medicine is unknown (55555, 77777, 99999), or it is unknown whether there are any (RXDUSE 7,
+    9).
+    """
+    parts = pl.col("RXDDRUG").str.to_uppercase().str.split(";")
+    named = parts.list.eval(pl.element().str.strip_chars().is_in(names)).list.any().fill_null(False)
+    unknown = pl.col("RXDDRUG").is_in(("55555", "77777", "99999")) | (pl.col("RXDUSE") > 2)
+    return pl.when(named.any()).then(True).when(~unknown.fill_null(False).any()).then(False)
+
+
 # column -> codes that the codebook knows; any number if None
 _CODES: dict[str, tuple[float, ...] | None] = {
     **dict.fromkeys(_PHQ9, (0.0, 1.0, 2.0, 3.0, 7.0, 9.0)),
     "RIAGENDR": (1.0, 2.0),
     "SLQ060": (1.0, 2.0, 7.0, 9.0),
     "SLD010H": (*map(float, range(25)), 77.0, 99.0),
+    "RXDUSE": (1.0, 2.0, 7.0, 9.0),
     "RIDAGEYR": None,
     "BMXBMI": None,
 }
@@ -49,6 +93,8 @@ class Rule:
         missing: why somebody has none.
         adults: leave people under 18 without it.
         not_in: letters of cycles that did not ask it.
+        texts: columns of text that it needs.
+        many_rows: the file has a row for each of a person's things, and `value` is one of them all.
     """
 
     file: str
@@ -58,6 +104,8 @@ class Rule:
     missing: str
     adults: bool = False
     not_in: str = ""
+    texts: tuple[str, ...] = ()
+    many_rows: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -78,6 +126,18 @@ RULES: dict[str, Rule] = {
         "SLQ060 or SLD010H not answered, and the other one not decisive",
         not_in="C",
     ),
+    **{
+        name: Rule(
+            "RXQ_RX",
+            ("RXDUSE",),
+            _takes(names),
+            f"1 takes one of {len(names)} {kind} (RXDDRUG, whole names), else 0",
+            "not in RXQ_RX, or the medicine is unknown",
+            texts=("RXDDRUG",),
+            many_rows=True,
+        )
+        for name, names, kind in (("benzodiazepine", BENZODIAZEPINES, "benzodiazepines"), ("ssri", SSRIS, "SSRIs"))
+    },
     "bmi": Rule("BMX", ("BMXBMI",), pl.col("BMXBMI"), "body mass index, kg/m2", "no BMI in BMX"),
     "bmi_30": Rule("BMX", ("BMXBMI",), pl.col("BMXBMI") >= 30, "1 BMI >= 30, else 0", "no BMI in BMX", adults=True),
 }
@@ -115,7 +175,8 @@ def read_labels(folder: pathlib.Path, cycle: str, required: str | None) -> tuple
         if rule.adults:
             people = people.with_columns(pl.when(pl.col("age") >= ADULT).then(pl.col(name)).alias(name))
     people = people.select(pl.col("SEQN").cast(pl.Int64).cast(pl.String).alias("participant_id"), *rules)
-    return people, {name: rule.meaning for name, rule in rules.items()}
+    paper = {name: f"; {n:,} people in the paper" for name, n in PAPER_PEOPLE.items() if cycle == "H"}
+    return people, {name: rule.meaning + paper.get(name, "") for name, rule in rules.items()}
 
 
 def missing_reason(label: str, age: float | None) -> str:
@@ -149,17 +210,20 @@ def _check_required(required: str | None, cycle: str, folder: pathlib.Path) -> N
 
 def _read_file(path: pathlib.Path, rules: Mapping[str, Rule]) -> pl.DataFrame:
     columns = sorted({column for rule in rules.values() for column in rule.columns})
-    table = read_xpt(path, ["SEQN", *columns])
+    texts = sorted({column for rule in rules.values() for column in rule.texts})
+    many_rows = any(rule.many_rows for rule in rules.values())
+    table = read_xpt(path, ["SEQN", *columns], texts)
     seqn = table["SEQN"]
     if seqn.is_null().any() or (seqn != seqn.round()).any():
         raise LabelError(f"{path}: SEQN is missing or no whole number in some rows. Restore NCHS's file.")
-    if seqn.is_duplicated().any():
+    if not many_rows and seqn.is_duplicated().any():
         raise LabelError(
             f"{path}: SEQN {seqn.filter(seqn.is_duplicated())[0]:.0f} is there more than once; expected one row each."
         )
     for column in columns:
         _check_codes(path, table, column)
-    return table.select("SEQN", *(rule.value.cast(pl.Float64).alias(name) for name, rule in rules.items()))
+    values = [rule.value.cast(pl.Float64).alias(name) for name, rule in rules.items()]
+    return table.group_by("SEQN", maintain_order=True).agg(values) if many_rows else table.select("SEQN", *values)
 
 
 def _check_codes(path: pathlib.Path, table: pl.DataFrame, column: str) -> None:

@@ -30,8 +30,8 @@ def find_xpt(folder: pathlib.Path, stem: str) -> pathlib.Path | None:
     return found[0] if found else None
 
 
-def check_xpt(path: pathlib.Path, columns: Sequence[str]) -> int:
-    """Checks that a file is a transport file with numeric `columns`.
+def check_xpt(path: pathlib.Path, columns: Sequence[str], texts: Sequence[str] = ()) -> int:
+    """Checks that a file is a transport file with numeric `columns`, and columns `texts` of any type.
 
     Returns:
         About how many rows it has (exactly, but for up to 79 bytes of padding).
@@ -39,6 +39,29 @@ def check_xpt(path: pathlib.Path, columns: Sequence[str]) -> int:
     Raises:
         RecordingError: if it is of another kind, cut short, or a column is missing or text.
     """
+    types, row_length = _layout(path)
+    lacking = [column for column in (*columns, *texts) if column not in types]
+    if lacking:
+        raise RecordingError(
+            f"{path}: there is no column {', '.join(lacking)}; found {', '.join(types)}. Is it another file of NHANES?"
+        )
+    wrong = [column for column in columns if types[column] != "Numeric"]
+    if wrong:
+        raise RecordingError(f"{path}: column {', '.join(wrong)} holds text, expected numbers. Restore NCHS's file.")
+    return path.stat().st_size // row_length
+
+
+def xpt_columns(path: pathlib.Path) -> tuple[str, ...]:
+    """Names of a file's columns.
+
+    Raises:
+        RecordingError: if it is of another kind or cut short.
+    """
+    return tuple(_layout(path)[0])
+
+
+def _layout(path: pathlib.Path) -> tuple[dict[str, str], int]:
+    """Column -> type, and the bytes of a row."""
     with path.open("rb") as file:
         beginning = file.read(_BLOCK)
     size = path.stat().st_size
@@ -55,45 +78,40 @@ def check_xpt(path: pathlib.Path, columns: Sequence[str]) -> int:
         layout = polars_readstat.ScanReadstat(str(path)).metadata
     except Exception as error:  # polars-readstat raises RuntimeError and ValueError for a damaged header
         raise RecordingError(f"{path}: the header can't be read ({error}). Download it again.") from error
-    types = {column["name"]: column["type"] for column in layout["columns"]}
-    lacking = [column for column in columns if column not in types]
-    if lacking:
-        raise RecordingError(
-            f"{path}: there is no column {', '.join(lacking)}; found {', '.join(types)}. Is it another file of NHANES?"
-        )
-    texts = [column for column in columns if types[column] != "Numeric"]
-    if texts:
-        raise RecordingError(f"{path}: column {', '.join(texts)} holds text, expected numbers. Restore NCHS's file.")
-    return size // layout["row_length"]
+    return {column["name"]: column["type"] for column in layout["columns"]}, layout["row_length"]
 
 
-def read_xpt(path: pathlib.Path, columns: Sequence[str]) -> pl.DataFrame:
-    """A whole (small) file: `columns` as float64, SAS's missing values as null.
+def read_xpt(path: pathlib.Path, columns: Sequence[str], texts: Sequence[str] = ()) -> pl.DataFrame:
+    """A whole (small) file: `columns` as float64, SAS's missing values as null; `texts` as text, blanks as null.
 
     Raises:
         RecordingError: as `check_xpt`, and if the rows can't be read.
     """
-    check_xpt(path, columns)
+    check_xpt(path, columns, texts)
     try:
-        return _guarded(polars_readstat.scan_readstat(str(path), preserve_order=True), columns).collect()
+        return _guarded(polars_readstat.scan_readstat(str(path), preserve_order=True), columns, texts).collect()
     except (pl.exceptions.PolarsError, RuntimeError) as error:
         raise RecordingError(f"{path}: the rows can't be read ({error}). Download it again.") from error
 
 
-def stream_xpt(path: pathlib.Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def stream_xpt(path: pathlib.Path, columns: Sequence[str], texts: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
     """As `read_xpt`, in the file's order by batches of some ten thousand rows, so that any size of file fits in memory.
 
     Raises:
         RecordingError: as `check_xpt`, and if the rows can't be read.
     """
-    check_xpt(path, columns)
-    rows = _guarded(polars_readstat.scan_readstat(str(path), preserve_order=True), columns)
+    check_xpt(path, columns, texts)
+    rows = _guarded(polars_readstat.scan_readstat(str(path), preserve_order=True), columns, texts)
     try:
         yield from rows.collect_batches(maintain_order=True)
     except (pl.exceptions.PolarsError, RuntimeError) as error:
         raise RecordingError(f"{path}: the rows can't be read ({error}). Download it again.") from error
 
 
-def _guarded(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
+def _guarded(rows: pl.LazyFrame, columns: Sequence[str], texts: Sequence[str]) -> pl.LazyFrame:
     values = pl.col(columns)
-    return rows.select(pl.when(values.abs() < _TINY).then(0.0).otherwise(values).name.keep())
+    kept = [pl.when(values.abs() < _TINY).then(0.0).otherwise(values).name.keep()]
+    if texts:
+        words = pl.col(texts).cast(pl.String).str.strip_chars()
+        kept.append(pl.when(words != "").then(words).name.keep())
+    return rows.select(kept)

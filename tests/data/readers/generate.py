@@ -105,8 +105,32 @@ def nhanes_tables() -> dict[str, pl.DataFrame]:
                 "SLD010H": [7.0, 8.0, 7.0, 4.0, 12.0, 77.0, 5.0, 99.0, 7.0, 6.0],
             }
         ),
+        "RXQ_RX": medicines(),
         "BMX": pl.DataFrame({"SEQN": seqn, "BMXBMI": [29.9, 30.0, 45.0, None, 20.0, 31.0, 30.1, 25.0, 25.0, 25.0]}),
     }
+
+
+def medicines() -> pl.DataFrame:
+    """A row a medicine. 102 takes none, 104 refused to say, 106 does not know one of two, 109 has no row."""
+    rows: list[tuple[int, float, str]] = [
+        (101, 1, "DIAZEPAM"),
+        (101, 1, "METFORMIN"),
+        (102, 2, ""),
+        (103, 1, "AMLODIPINE; ATORVASTATIN"),
+        (103, 1, "AMITRIPTYLINE; CHLORDIAZEPOXIDE"),
+        (103, 1, "FLUOXETINE; OLANZAPINE"),
+        (104, 7, ""),
+        (105, 1, "ESCITALOPRAM"),
+        (106, 1, "55555"),
+        (106, 1, "INSULIN"),
+        (107, 1, "NORDIAZEPAM"),  # contains a name, but is another one
+        (108, 1, "DESVENLAFAXINE"),
+        (110, 1, "99999"),
+        (110, 1, "LORAZEPAM"),  # decisive, whatever the other one is
+        (110, 1, "TRAZODONE"),
+    ]
+    columns = ("SEQN", "RXDUSE", "RXDDRUG")
+    return pl.DataFrame(rows, schema=dict(zip(columns, (pl.Float64, pl.Float64, pl.String), strict=True)), orient="row")
 
 
 def write_nhanes(

@@ -88,7 +88,7 @@ def test_zeros_that_became_tiny_numbers_are_zeros(tmp_path):
 def test_cycle_c_has_no_questionnaires_of_d(tmp_path):
     study = read_nhanes(write_nhanes(tmp_path, [paxraw_rows(101, 100)], cycle="C"), "C", "sex")
     assert study.name == "NHANES 2003-2004" and "2003-2004" in study.citation
-    assert study.people.columns == ["participant_id", "age", "sex", "bmi", "bmi_30"]
+    assert study.people.columns == ["participant_id", "age", "sex", "benzodiazepine", "ssri", "bmi", "bmi_30"]
     assert len(list(study.recordings)) == 1
 
 
@@ -156,8 +156,8 @@ def test_malformed_files(tmp_path, case):
 def test_wrong_folder_and_cycle(tmp_path):
     with pytest.raises(RecordingError, match="no such folder"):
         read_nhanes(tmp_path / "nowhere", "D")
-    with pytest.raises(RecordingError, match="cycle is 'G', expected C or D"):
-        read_nhanes(tmp_path, "G")
+    with pytest.raises(RecordingError, match="cycle is 'E', expected one of C, D, G, H"):
+        read_nhanes(tmp_path, "E")
 
 
 def test_file_names_in_any_case(tmp_path):
@@ -173,6 +173,8 @@ LABELS = {  # of people 101 to 110
     "depression": [0, 1, 0, None, None, None, 0, 0, None, None],
     "sleep_disorder": [1, 0, None, None, None, 0, 0, 0, None, 0],
     "sleep_abnormality": [1, 0, None, 1, 1, None, 1, None, None, 0],
+    "benzodiazepine": [1, 0, 1, None, 0, None, 0, 0, None, 1],
+    "ssri": [0, 0, 1, None, 1, None, 0, 0, None, None],
     "bmi": [29.9, 30, 45, None, 20, 31, 30.1, 25, 25, 25],
     "bmi_30": [0, 1, 1, None, 0, None, 1, 0, 0, 0],
 }
@@ -191,7 +193,7 @@ def test_every_rule_is_tested():
 
 
 def test_labels_whose_files_are_not_there_are_left_out(tmp_path):
-    folder = write_nhanes(tmp_path, [paxraw_rows(101, 100)], without=["SLQ", "DEMO"])
+    folder = write_nhanes(tmp_path, [paxraw_rows(101, 100)], without=["SLQ", "DEMO", "RXQ_RX"])
     people, _ = read_labels(folder, "D", None)
     assert people.columns == ["participant_id", "bmi"]  # the others need the file, or the age
 
