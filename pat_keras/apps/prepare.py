@@ -5,7 +5,7 @@
   pat-prepare --source=csv --raw=FOLDER --labels=phq.csv --positive='phq9>=10' --label=depressed --out=mine.parquet
   pat-prepare --source=actiwatch --raw=FOLDER --out=mine.parquet
 
-Beside the cohort lies NAME.rejected.csv: everybody who was read and not kept, and why.
+Beside the cohort lie NAME.rejected.csv (everybody who was read and not kept, and why) and NAME.html (a report).
 """
 
 from __future__ import annotations
@@ -75,6 +75,12 @@ def define_flags() -> flags.FlagValues:
     define_tables(values)
     define_devices(values)
     define_windows(values)
+    flags.DEFINE_boolean(
+        "report",
+        True,
+        "Write NAME.html beside the cohort: who was rejected for what, worn time, average days, labels, choices.",
+        flag_values=values,
+    )
     return values
 
 
@@ -94,8 +100,8 @@ def prepare(values: flags.FlagValues) -> None:
         raise ConfigError("--source=nhanes needs --cycle=C (2003-2004) or --cycle=D (2005-2006).")
     config = window_config(values)
     out = pathlib.Path(values.out)
-    rejected = out.with_suffix(".rejected.csv")
-    _check_free(out, rejected, values.overwrite)
+    rejected, report = out.with_suffix(".rejected.csv"), out.with_suffix(".html")
+    _check_free(out, (rejected, *([report] if values.report else [])), values.overwrite)
 
     from tqdm import tqdm
 
@@ -111,15 +117,21 @@ def prepare(values: flags.FlagValues) -> None:
         lambda items: tqdm(items, desc=study.name, unit=" people", total=study.expected_people, file=sys.stderr),
     )
     _write(assembly, out, rejected, values.overwrite)
+    if values.report:
+        from pat_keras.evaluation.cohort_report import write_cohort_report
+
+        write_cohort_report(report, assembly, rejected.name, values.overwrite)
     _print_reading({name: text for name, text in study.reading.items() if before.get(name) != text})
-    print(_report(study, assembly, out, rejected))
+    print(_summary(study, assembly, out, rejected))
+    if values.report:
+        print(f"report:   {report}")
 
 
-def _check_free(out: pathlib.Path, rejected: pathlib.Path, overwrite: bool) -> None:
+def _check_free(out: pathlib.Path, beside: tuple[pathlib.Path, ...], overwrite: bool) -> None:
     """Refuses a wrong or taken --out before minutes are spent on reading."""
     if out.suffix != ".parquet":
         raise CohortError(f"--out is {out}, expected the name of a file that ends in .parquet.")
-    for path in (out, rejected):
+    for path in (out, *beside):
         if path.is_dir():
             raise CohortError(f"{path}: is a folder, expected the name of a file to write. Choose another --out.")
         if path.exists() and not overwrite:
@@ -181,7 +193,7 @@ def _write(assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path, overwr
         raise CohortError(f"{out}: what was read back is not what was written. Check the disk, and run again.")
 
 
-def _report(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path) -> str:
+def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path) -> str:
     cohort = assembly.cohort
     windows = cohort.metadata["windows"]
     lines = ["", f"{study.name:<72}{'people':>8}"]
@@ -196,6 +208,17 @@ def _report(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathl
         lines.append(
             f"{windows['filled_minutes']:,} missing minutes of {windows['filled_people']:,} people filled "
             f"(--fill_gaps={windows['fill_gaps']})"
+        )
+    if windows["nonwear_minutes"]:
+        lines.append(
+            f"{windows['nonwear_minutes']:,} minutes ({windows['nonwear_minutes'] / cohort.activity.size:.1%}) are "
+            f"non-wear and missing (--nonwear={windows['nonwear']})"
+        )
+    same = cohort.metadata.get("same_recordings")
+    if same:
+        lines.append(
+            f"{same['people']:,} people in {same['pairs']:,} pairs share identical days of recording; the column "
+            "same_recording_group names them, for splits to keep together"
         )
     ceiling = cohort.metadata["at_ceiling"]
     if ceiling["minutes"]:
@@ -212,17 +235,11 @@ def _report(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathl
 
 def _label_lines(assembly: Assembly) -> list[str]:
     """One line a label, counting people, not windows."""
-    people = assembly.cohort.table.unique("participant_id", keep="first", maintain_order=True)
+    from pat_keras.data.account import label_counts
+
     lines = [f"{'label':<20}{'people':>8}{'missing':>9}  values"]
-    for name, meaning in assembly.cohort.metadata["columns"].items():
-        if name not in people.columns or name == "start_weekday":
-            continue
-        values = people[name].drop_nulls().cast(float)
-        if values.is_in([0.0, 1.0]).all():
-            found = f"1: {int(values.sum()):,}, 0: {int((values == 0).sum()):,}"
-        else:
-            found = f"{values.min():g} to {values.max():g}, median {values.median():g}"
-        lines.append(f"{name:<20}{len(values):>8,}{len(people) - len(values):>9,}  {found}  ({meaning})")
+    for one in label_counts(assembly.cohort):
+        lines.append(f"{one.name:<20}{one.people:>8,}{one.missing:>9,}  {one.values}  ({one.meaning})")
     return lines
 
 
