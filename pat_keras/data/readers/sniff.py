@@ -72,7 +72,8 @@ def read_text(data: bytes, config: TableConfig, where: str) -> TextTable:
         while _is_remark(_fields(lines[first], mark)) and first < len(lines) - 1:
             first += 1  # a line of the preamble with a date in it
         _check_no_row_above(lines, first, config.skip_rows or 0, mark, where)
-        width = max(len(_fields(line, mark)) for line in lines[first : first + _SAMPLE])
+        widths = {len(_fields(line, mark, all_of_them=True)) for line in lines[first : first + _SAMPLE] if line.strip()}
+        width = min(widths)  # a wider line is looked at by `_split`
         columns = [f"column_{number + 1}" for number in range(width)]
     else:
         _check_one_header(lines, header, _fields(lines[first], mark), mark, where)
@@ -238,15 +239,15 @@ def _may_be_header(line: str) -> bool:
     return bool(words) and not all(is_number(word) or kind_of(word) for word in words)
 
 
-def _fields(line: str, mark: str) -> list[str]:
-    """Fields of one line, the empty ones at its end left out."""
+def _fields(line: str, mark: str, all_of_them: bool = False) -> list[str]:
+    """Fields of one line; the empty ones at its end are left out unless all are wanted."""
     if mark == " ":
         line = " ".join(part for part in line.split(" ") if part)
     try:
         fields = [field.strip() for field in next(csv.reader([line], delimiter=mark), [])]
     except csv.Error:  # a line too long to be one of a table
         return [line]
-    while fields and not fields[-1]:
+    while fields and not fields[-1] and not all_of_them:
         fields.pop()
     return fields
 
@@ -295,7 +296,7 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
     sample = pl.concat([rows.head(_SAMPLE // 2), rows.slice(len(rows) // 2, _SAMPLE // 2)]).to_list()
     widths: dict[str, int] = {}
     for name, mark in SEPARATORS.items():
-        split = [_fields(line, mark) for line in sample]
+        split = [_fields(line, mark, all_of_them=True) for line in sample]
         width = sorted(map(len, split))[len(split) // 2]
         if width < 2:
             continue

@@ -24,6 +24,8 @@ _ACTIVITY = {
     "count": "counts",
     "counts": "counts",
     "axis1": "counts",
+    "axis2": "counts",
+    "axis3": "counts",
     "vm": "counts",
     "vectormagnitude": "counts",
     "pim": "PIM",

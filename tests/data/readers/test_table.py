@@ -30,8 +30,7 @@ def one(raw, files=None, **config):
 VALUES = [0, 12, 3.5, 1000, 7, 250] * 40
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(("separator", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\r"), ("|", "\n")])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
 def test_separators_line_ends_and_encodings(tmp_path, separator, end, encoding):
     text = table_text(times(240), VALUES, separator=separator, end=end, header="temps,activité")
