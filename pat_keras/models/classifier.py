@@ -11,13 +11,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pat_keras.config import WEEK_MINUTES, EncoderConfig
+from pat_keras.config import HEADS, KINDS, TASKS, WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.encoder import PATEncoder, compile_by_default
-from pat_keras.models.layers import PACKAGE
-
-HEADS = ("official", "linear")
-TASKS = ("binary", "multiclass", "regression")
+from pat_keras.models.layers import PACKAGE, check_minutes
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -28,10 +25,15 @@ class Standardization(layers.Layer):
         kind: "per_minute" and "cohort" subtract a stored mean and divide by a stored scale; "per_recording" uses each
             week's own mean and standard deviation; "none" passes minutes through.
         length: T for "per_minute"; 1 for the others.
+
+    Raises:
+        ConfigError: for a kind that does not exist.
     """
 
     def __init__(self, kind: str, length: int = 1, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
+        if kind not in KINDS:
+            raise ConfigError(f"Standardization: kind is {kind!r}, expected one of {', '.join(KINDS)}.")
         self.kind, self.length = kind, length
 
     def build(self, input_shape: Any) -> None:
@@ -45,14 +47,26 @@ class Standardization(layers.Layer):
         self.scale.assign(np.asarray(scale, dtype=np.float32))
 
     def call(self, x: Any) -> Any:
-        """(B, T) -> (B, T)."""
+        """(B, T) -> (B, T).
+
+        Raises:
+            ConfigError: if T is not the length of "per_minute" statistics.
+        """
         if self.kind == "none":
             return x
         if self.kind != "per_recording":
+            minutes = x.shape[1]
+            if self.length != 1 and minutes is not None and minutes != self.length:
+                raise ConfigError(
+                    f"The input has {minutes} minutes, and the model's scaling one mean for each of {self.length}. "
+                    f"Give windows of {self.length} minutes, as in training."
+                )
             return (x - self.mean) / self.scale
-        centred = x - ops.mean(x, axis=1, keepdims=True)
+        mean = ops.mean(x, axis=1, keepdims=True)
         scale = ops.std(x, axis=1, keepdims=True)
-        return centred / ops.where(scale > 0, scale, ops.ones_like(scale))
+        # A constant recording's deviation is zero but for rounding; as in `Standardizer`, it then counts as 1.
+        constant = scale <= 1e-6 * ops.maximum(ops.abs(mean), 1.0)
+        return (x - mean) / ops.where(constant, ops.ones_like(scale), scale)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -95,11 +109,14 @@ class PATClassifier(keras.Model):
             )
         if (task == "binary" and num_classes != 2) or (task == "multiclass" and num_classes < 2):
             raise ConfigError(f"PATClassifier: num_classes is {num_classes}, which a {task} task can't have.")
+        # Raw minutes reach the scaling in full precision; the encoder narrows its own input.
+        self.autocast = False
         self.head, self.task, self.num_classes, self.dropout = head, task, num_classes, dropout
         self.encoder = encoder if isinstance(encoder, PATEncoder) else PATEncoder(encoder, dtype=self.dtype_policy)
         self.standardization = standardization
         self.head_dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-        self.hidden = layers.Dense(128, activation="relu", name="dense_128", dtype=self.dtype_policy)
+        if head == "official":
+            self.hidden = layers.Dense(128, activation="relu", name="dense_128", dtype=self.dtype_policy)
         # float32 logits: in a narrower type, probabilities near 0 and 1 would tie.
         self.output_layer = layers.Dense(self.num_outputs, name="output", dtype="float32")
         self.jit_compile = compile_by_default()
@@ -116,9 +133,9 @@ class PATClassifier(keras.Model):
         self.head_dropout.build((None, width))
         if self.head == "official":
             self.hidden.build((None, width))
-            width = 128
+            width = self.hidden.units
         self.output_layer.build((None, width))
-        if self.standardization is not None:
+        if self.standardization is not None and not self.standardization.built:  # it is when it comes from a file
             self.standardization.build((None, self.standardization.length))
         self.built = True
 
@@ -133,14 +150,19 @@ class PATClassifier(keras.Model):
         return ops.mean(self.encoder(x, training=training), axis=1)
 
     def call_head(self, pooled: Any, training: bool | None = None) -> Any:
-        """The head alone, on pooled tokens: (B, D) -> (B, C). A frozen encoder's pooled tokens need computing only once."""
+        """The head alone, on pooled tokens: (B, D) -> (B, C). Those of a frozen encoder need computing only once."""
         pooled = self.head_dropout(pooled, training=training)
         if self.head == "official":
             pooled = self.hidden(pooled)
         return self.output_layer(pooled)
 
     def predict_logits(self, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
-        """Logits, or a regression's values: (B, T) numpy -> (B, C) float32 numpy, a batch at a time."""
+        """Logits, or a regression's values: (B, T) numpy -> (B, C) float32 numpy, a batch at a time.
+
+        Raises:
+            ConfigError: if x is not (B, T), or T does not fit the model.
+        """
+        check_minutes(np.shape(x), self.encoder.config.patch_size)
         result = np.zeros((len(x), self.num_outputs), dtype=np.float32)
         for low in range(0, len(x), batch_size):
             batch = np.asarray(x[low : low + batch_size], dtype=np.float32)
@@ -151,7 +173,7 @@ class PATClassifier(keras.Model):
         """Probabilities of the classes, as scikit-learn gives them: (B, T) -> (B, num_classes), rows summing to 1.
 
         Raises:
-            ConfigError: for a regression, which has no classes; `predict_logits` gives its values.
+            ConfigError: for a regression, which has no classes (`predict_logits` gives its values), or a wrong x.
         """
         if self.task == "regression":
             raise ConfigError("predict_proba: this model is a regression; predict_logits(x) gives its values.")

@@ -14,7 +14,7 @@ from keras import ops
 
 from pat_keras.config import WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
-from pat_keras.models.layers import PACKAGE, TransformerBlock, patch_embedding, positions
+from pat_keras.models.layers import PACKAGE, TransformerBlock, check_minutes, patch_embedding, positions
 
 
 def compile_by_default() -> bool:
@@ -30,8 +30,8 @@ def compile_by_default() -> bool:
 class PATEncoder(keras.Model):
     """The PAT encoder of Ruan et al. (arXiv 2411.15240), section "Model architecture".
 
-    Input: (B, T) standardised minutes; T is any multiple of the patch size, 10,080 for a week. Output: tokens (B, N, D).
-    Built on creation, with random weights.
+    Input: (B, T) standardised minutes; T is any multiple of the patch size, 10,080 for a week. Output: tokens
+    (B, N, D). Built on creation, with random weights.
 
     Args:
         config: the shape of the encoder.
@@ -86,11 +86,11 @@ class PATEncoder(keras.Model):
 
     def embed_patches(self, x: Any) -> Any:
         """Patches with their positions, before the first block: (B, T) -> (B, N, D)."""
-        x = self.patch_embedding(x)
+        x = self.patch_embedding(ops.cast(x, self.compute_dtype))
         return x + ops.cast(positions(ops.shape(x)[1], self.config.embed_dim), x.dtype)
 
     def encode(self, x: Any, training: bool | None = None, return_attention_scores: bool = False) -> Any:
-        """The transformer blocks alone, on any subset of embedded patches: (B, n, D) -> (B, n, D), and scores if asked."""
+        """The transformer blocks alone, on any subset of embedded patches: (B, n, D) -> same, and scores if asked."""
         all_scores = []
         for block in self.blocks:
             x = block(x, training=training, return_attention_scores=return_attention_scores)
@@ -100,7 +100,12 @@ class PATEncoder(keras.Model):
         return (x, all_scores) if return_attention_scores else x
 
     def embed(self, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
-        """One vector a week, the mean of its tokens: (B, T) standardised minutes -> numpy (B, D) float32."""
+        """One vector a week, the mean of its tokens: (B, T) standardised minutes -> numpy (B, D) float32.
+
+        Raises:
+            ConfigError: if x is not (B, T), or T is not a multiple of the patch size.
+        """
+        check_minutes(np.shape(x), self.config.patch_size)
         result = np.zeros((len(x), self.config.embed_dim), dtype=np.float32)
         for low in range(0, len(x), batch_size):
             tokens = self.predict_on_batch(np.asarray(x[low : low + batch_size], dtype=np.float32))
@@ -119,7 +124,11 @@ class PATEncoder(keras.Model):
 
         Yields:
             The slice of x, and numpy scores (b, H, N, N) float32; rows (axis 2) are queries, columns keys.
+
+        Raises:
+            ConfigError: if x is not (B, T), or T is not a multiple of the patch size.
         """
+        check_minutes(np.shape(x), self.config.patch_size)
         index = range(len(self.blocks))[block]
         for low in range(0, len(x), batch_size):
             part = slice(low, min(low + batch_size, len(x)))

@@ -26,7 +26,7 @@ _RATES_ONE_UNIT_UP = (1, 2, 12, 14, 20, 21, 27, 30, 33, 40)
 
 
 def position_rates(embed_dim: int) -> np.ndarray:
-    """Radians a patch of each of the D / 2 angles: exp(-ln(10000) / D * [0, 2, 4, ...]) in float32, as the original has it."""
+    """Radians a patch of the D / 2 angles: exp(-ln(10000) / D * [0, 2, 4, ...]), in the original's float32 values."""
     step = np.log(np.float32(10000.0)) / np.float32(embed_dim)
     exponents = np.arange(0, embed_dim, 2, dtype=np.float32) * -step
     rates = np.exp(exponents.astype(np.float64)).astype(np.float32)
@@ -52,20 +52,25 @@ def positions(num_patches: Any, embed_dim: int) -> Any:
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
+def check_minutes(shape: tuple[int | None, ...], patch_size: int) -> None:
+    """Raise a ConfigError unless `shape` is (B, T) with T, where it is known, a multiple of the patch size."""
+    if len(shape) != 2:
+        raise ConfigError(f"PAT reads weeks as (people, minutes); the input has shape {tuple(shape)}.")
+    minutes = shape[1]
+    if minutes is not None and (minutes == 0 or minutes % patch_size):
+        raise ConfigError(
+            f"The input has {minutes} minutes, which is not a multiple of the patch size of {patch_size} minutes. Cut "
+            f"it to {minutes // patch_size * patch_size} minutes, or choose a model with another patch size."
+        )
+
+
 def split_patches(x: Any, patch_size: int) -> Any:
     """(B, T) -> (B, N, P).
 
     Raises:
         ConfigError: if x is not (B, T), or T is not a multiple of the patch size.
     """
-    if len(x.shape) != 2:
-        raise ConfigError(f"PAT reads weeks as (people, minutes); the input has shape {tuple(x.shape)}.")
-    minutes = x.shape[1]
-    if minutes is not None and (minutes == 0 or minutes % patch_size):
-        raise ConfigError(
-            f"The input has {minutes} minutes, which is not a multiple of the patch size of {patch_size} minutes. Cut it to "
-            f"{minutes // patch_size * patch_size} minutes, or choose a model with another patch size."
-        )
+    check_minutes(tuple(x.shape), patch_size)
     batch, minutes = ops.shape(x)
     return ops.reshape(x, (batch, minutes // patch_size, patch_size))
 
@@ -150,7 +155,7 @@ class ConvLinearPatchEmbedding(layers.Layer):
         self.kernel_size, self.across_patches = kernel_size, across_patches
 
     def build(self, input_shape: Any) -> None:
-        """Create the convolution's kernel (kernel_size, 1, F) and bias, and the projection's kernel (P x F, D) and bias."""
+        """Create the convolution's kernel (kernel_size, 1, F) and the projection's (P x F, D), with their biases."""
         self.conv_kernel = self.add_weight(name="conv_kernel", shape=(self.kernel_size, 1, self.filters))
         self.conv_bias = self.add_weight(name="conv_bias", shape=(self.filters,), initializer="zeros")
         self.kernel = self.add_weight(name="kernel", shape=(self.patch_size * self.filters, self.embed_dim))

@@ -67,9 +67,11 @@ class PATMaskedAutoencoder(keras.Model):
         self.decoder_dense.build((None, None, width))
         self.built = True
 
-    def num_masked(self, num_patches: int) -> int:
-        """M, the patches masked among N."""
-        return round(self.mask_ratio * num_patches)
+    def num_masked(self, num_patches: Any) -> Any:
+        """M, the patches masked among N; a scalar tensor in a graph that does not know N."""
+        if isinstance(num_patches, int):
+            return round(self.mask_ratio * num_patches)
+        return ops.cast(ops.round(self.mask_ratio * ops.cast(num_patches, "float64")), "int32")
 
     def draw_permutation(self, num_patches: int, seed: int, people: int | None = None) -> np.ndarray:
         """Permutations of the patches: (people, N), or the original's single one for the whole batch, (N,)."""
@@ -88,13 +90,18 @@ class PATMaskedAutoencoder(keras.Model):
 
         Returns:
             (B, T), between -2 and 2.
+
+        Raises:
+            ConfigError: if the permutation is of another number of patches, or leaves none to see.
         """
         tokens = self.encoder.embed_patches(x)  # (B, N, D)
         batch, count, width = ops.shape(tokens)
+        masked = self.num_masked(count)  # M
+        _check_permutation(permutation, count, masked)
         permutation = ops.broadcast_to(ops.cast(permutation, "int32"), (batch, count))
-        visible = permutation[:, self.num_masked(count) :]  # (B, N - M)
+        visible = permutation[:, masked:]  # (B, N - M)
         encoded = self.encoder.encode(_gather(tokens, visible), training=training)  # (B, N - M, D)
-        hidden = ops.broadcast_to(self.mask_token, (batch, self.num_masked(count), width))
+        hidden = ops.broadcast_to(self.mask_token, (batch, masked, width))
         hidden = ops.cast(hidden, encoded.dtype)
         ordered = [hidden, encoded] if self.order == "restored" else [encoded, hidden]
         inverse = ops.argsort(permutation, axis=1)
@@ -112,6 +119,17 @@ class PATMaskedAutoencoder(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PATMaskedAutoencoder:
         """The inverse of `get_config`."""
         return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})
+
+
+def _check_permutation(permutation: Any, count: Any, masked: Any) -> None:
+    """Raise a ConfigError where the lengths, so far as they are known, don't fit."""
+    length = permutation.shape[-1]
+    if length is not None and isinstance(count, int) and length != count:
+        raise ConfigError(f"The permutation of {length} patches does not fit weeks of {count}. Draw one of {count}.")
+    if isinstance(count, int) and masked >= count:
+        raise ConfigError(
+            f"Masking {masked} of {count} patches leaves no patch to see. Give longer weeks, or a smaller mask_ratio."
+        )
 
 
 def _gather(tokens: Any, places: Any) -> Any:
