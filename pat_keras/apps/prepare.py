@@ -21,6 +21,7 @@ from absl import flags
 from pat_keras.apps import cli
 from pat_keras.apps.device_flags import define_devices, device_options
 from pat_keras.apps.flags import define_output
+from pat_keras.apps.nhanes_flags import NHANES_FLAGS, check_nhanes, define_nhanes, open_nhanes
 from pat_keras.apps.table_flags import check_tables, define_tables, label_config, table_config
 from pat_keras.apps.window_flags import define_windows, limited, window_config
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, devices_with
@@ -31,7 +32,11 @@ if TYPE_CHECKING:  # polars and the rest are imported when the flags are known t
     from pat_keras.data.readers.study import Study
 
 _STUDIES = ("depresjon", "psykose", "nhanes")
-_ONLY_FOR = {"cycle": ("nhanes",), "trim": ("depresjon", "psykose"), **{name: devices_with(name) for name in OPTIONS}}
+_ONLY_FOR = {
+    **dict.fromkeys(NHANES_FLAGS, ("nhanes",)),
+    "trim": ("depresjon", "psykose"),
+    **{name: devices_with(name) for name in OPTIONS},
+}
 
 
 def define_flags() -> flags.FlagValues:
@@ -50,9 +55,9 @@ def define_flags() -> flags.FlagValues:
         "raw",
         None,
         "Where its files are. depresjon, psykose: the published zip or its unpacked folder. nhanes: the folder with "
-        "PAXRAW_C.xpt or PAXRAW_D.xpt, and DEMO, DPQ, SLQ and BMX of the same cycle for the labels. csv and devices: "
-        "a file, a folder, a zip, or a pattern such as 'data/*.csv'; the name of a file, without its suffix, is the "
-        "participant_id.",
+        "PAXRAW_C.xpt or PAXRAW_D.xpt, PAXMIN_G.xpt or PAXMIN_H.xpt (or PhysioNet's nhanes_1440_PAXMTSM.csv.xz), and "
+        "DEMO, DPQ, SLQ, RXQ_RX and BMX of the same cycle for the labels. csv and devices: a file, a folder, a zip, or "
+        "a pattern such as 'data/*.csv'; the name of a file, without its suffix, is the participant_id.",
         required=True,
         flag_values=values,
     )
@@ -61,11 +66,11 @@ def define_flags() -> flags.FlagValues:
         "label",
         None,
         "Keep only people with this label: depressed, madrs1, ... (depresjon); schizophrenia, ... (psykose); "
-        "depression, sleep_disorder, sleep_abnormality, age, sex, bmi_30, ... (nhanes); a column of --labels. All "
-        "labels that the files give are written in any case.",
+        "depression, benzodiazepine, ssri, sleep_disorder, sleep_abnormality, age, ... (nhanes); a column of --labels. "
+        "All labels that the files give are written in any case.",
         flag_values=values,
     )
-    flags.DEFINE_enum("cycle", None, ["C", "D"], "nhanes: C is 2003-2004, D is 2005-2006.", flag_values=values)
+    define_nhanes(values)
     flags.DEFINE_boolean(
         "trim",
         True,
@@ -96,8 +101,8 @@ def prepare(values: flags.FlagValues) -> None:
                 f"--{name} is for --source={' or '.join(sources)}, but --source is {values.source}. Leave it out."
             )
     check_tables(values)
-    if values.source == "nhanes" and values.cycle is None:
-        raise ConfigError("--source=nhanes needs --cycle=C (2003-2004) or --cycle=D (2005-2006).")
+    if values.source == "nhanes":
+        check_nhanes(values)
     config = window_config(values)
     out = pathlib.Path(values.out)
     rejected, report = out.with_suffix(".rejected.csv"), out.with_suffix(".html")
@@ -165,10 +170,7 @@ def _open_source(values: flags.FlagValues) -> Study:
         from pat_keras.data.readers.device_study import read_devices
 
         return read_devices(values.source, values.raw, device_options(values, values.source))
-    from pat_keras.data.readers.nhanes import read_nhanes
-
-    own_label = values.label if values.labels is None else None  # it may be one of the joined table
-    return read_nhanes(values.raw, values.cycle, own_label)
+    return open_nhanes(values)
 
 
 def _print_reading(reading: dict[str, str]) -> None:

@@ -48,7 +48,7 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
         recordings=_recordings(files, _reader(device), chosen, unit, reading),
-        expected_people=len(files),
+        expected_people=len(files) if len(files) > 1 else None,  # one may hold many people
         labels={},
         missing_label=lambda label, _: f"no {label}",
         unit=unit,
