@@ -14,6 +14,7 @@ import polars as pl
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.data import splits
+from pat_keras.data.assembly import GROUP_COLUMN
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
@@ -32,6 +33,8 @@ class LabelledData:
         activity: (B, T) float32 raw minutes, none missing, a fixed scaling undone if that was asked.
         y: (B,) targets: 0 and 1, the number of the class in `classes`, or values.
         participant_id: (B,) whose window it is.
+        group: (B,) who is kept together by a random split: the participant, or the people who share recordings (see
+            `pat_keras.data.assembly`).
         classes: the labels of the classes as the cohort has them; none for a regression.
         account: for data.json.
     """
@@ -40,6 +43,7 @@ class LabelledData:
     activity: np.ndarray
     y: np.ndarray
     participant_id: np.ndarray
+    group: np.ndarray
     classes: list[float]
     account: dict[str, Any]
 
@@ -88,7 +92,16 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
     }
     if classes:
         account["people_by_class"] = _people_by_class(people.y, classes)
-    return LabelledData(cohort, activity, y, cohort.participant_id, classes, account)
+    return LabelledData(cohort, activity, y, cohort.participant_id, _groups(cohort), classes, account)
+
+
+def _groups(cohort: Cohort) -> np.ndarray:
+    """(B,) the participant, or for people who share recordings a name for all of them."""
+    if GROUP_COLUMN not in cohort.table.columns:
+        return cohort.participant_id
+    shared = cohort.label(GROUP_COLUMN)
+    names = [f"recording {number:g}" for number in shared]
+    return np.where(np.isnan(shared), cohort.participant_id, np.array(names, dtype=np.str_))
 
 
 def _complete(cohort: Cohort, config: FinetuneConfig) -> np.ndarray:
@@ -144,17 +157,17 @@ def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
     Raises:
         CohortError, LabelError: if a part would be empty or lack a class, or somebody would be in two parts.
     """
-    ids, fraction = data.participant_id, config.validation_fraction
+    group, fraction = data.group, config.validation_fraction
     # By the classes' own labels, which errors then name.
     y = data.y if config.task == "regression" else np.asarray(data.classes)[data.y.astype(int)]
     if config.split == "kfold":
         parts = splits.kfold(
-            ids, y, folds=config.folds, validation_fraction=fraction, seed=config.seed, task=config.task
+            group, y, folds=config.folds, validation_fraction=fraction, seed=config.seed, task=config.task
         )
     elif config.split == "holdout":
         parts = [
             splits.holdout(
-                ids,
+                group,
                 y,
                 validation_fraction=fraction,
                 test_fraction=config.test_fraction,
@@ -170,9 +183,9 @@ def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
                 f"split: found no column {config.split_column!r}, expected one of the cohort's: {there}. Name it by "
                 "--split_column."
             )
-        parts = [splits.from_column(ids, table[config.split_column].to_list())]
+        parts = [splits.from_column(data.participant_id, table[config.split_column].to_list())]
     for split in parts:
-        splits.check_disjoint(split, ids)
+        splits.check_disjoint(split, data.participant_id)
         _check_parts(data, split, config)
     return parts
 
