@@ -1,5 +1,9 @@
+import collections
 import datetime
 import itertools
+import pathlib
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -138,11 +142,109 @@ def test_minutes_to_midnight(time, minutes):
         ({"fill_gaps": "zero"}, "expected one of clock_change, none"),
         ({"max_missing": 1.0}, "expected a share"),
         ({"min_moving_minutes": -1}, "0 or more"),
+        ({"choice": "worst"}, "expected one of first, best"),
+        ({"nonwear": "sleep"}, "expected one of none, device, troiano, choi"),
+        ({"min_worn_minutes": 1441}, "a day has 1440"),
+        ({"min_worn_minutes": 600, "min_valid_days": 8}, "min_valid_days is 8, but a window has days=7"),
+        ({"min_valid_days": 4}, "min_valid_days needs min_worn_minutes"),
+        ({"choice": "best"}, "choice=best needs max_windows"),
     ],
 )
 def test_settings_that_make_no_window(setting, message):
     with pytest.raises(ConfigError, match=message):
         WindowConfig(**setting)
+
+
+def hours_worn(*hours, start=datetime.datetime(2024, 1, 1), **settings):
+    """Days of counts from midnight, worn for the first so many hours of each, then zeros (which are no spike)."""
+    activity = np.concatenate([np.where(np.arange(1440) < 60 * worn, 200, 0) for worn in hours])
+    wear = activity > 0 if settings.pop("device", False) else None
+    return Recording("p", start, 60, activity, settings.pop("unit", "counts"), "a.csv", wear)
+
+
+@pytest.mark.parametrize("nonwear", ["device", "troiano", "choi"])
+def test_nonwear_becomes_missing_and_never_zero(nonwear):
+    made = hours_worn(16, 10, 20, device=True)
+    windows = cut_windows(made, WindowConfig(days=3, nonwear=nonwear))
+    worn = made.activity > 0
+    np.testing.assert_array_equal(np.isnan(windows.activity[0]), ~worn)
+    np.testing.assert_array_equal(windows.activity[0][worn], made.activity[worn])
+    np.testing.assert_array_equal(windows.nonwear, ~worn)
+    kept = cut_windows(made, WindowConfig(days=3))
+    np.testing.assert_array_equal(kept.activity[0], made.activity)
+    assert not kept.nonwear.any()
+
+
+def test_nonwear_is_no_missing_share_and_gaps_are_no_nonwear():
+    made = hours_worn(16, 10, 20)
+    activity = made.activity.copy()
+    activity[100:110] = np.nan
+    torn = with_activity(made, activity)
+    assert cut_windows(torn, WindowConfig(days=3, nonwear="choi")).reason.startswith("some minutes missing")
+    windows = cut_windows(torn, WindowConfig(days=3, nonwear="choi", max_missing=0.01))
+    assert int(np.isnan(windows.activity).sum()) == 10 + int((made.activity == 0).sum())
+    assert int(windows.nonwear.sum()) == int((made.activity == 0).sum())
+
+
+def test_nonwear_over_midnight_is_found_before_windows_are_cut():
+    made = hours_worn(23.5, 10, 10)
+    activity = np.roll(made.activity, 60)  # zeros for half an hour after one midnight, and for hours over the next
+    windows = cut_windows(with_activity(made, activity), WindowConfig(days=1, nonwear="choi"))
+    second_day = windows.activity[1]
+    assert np.isnan(second_day[:60]).sum() == 0 and np.isnan(windows.activity[2][:60]).all()
+
+
+def test_valid_days_of_worn_minutes():
+    made = hours_worn(16, 9, 10, 2, 10, 10, 10)
+
+    def reason(**settings):
+        return cut_windows(made, WindowConfig(nonwear="choi", min_worn_minutes=600, **settings)).reason
+
+    assert reason(min_valid_days=5) == ""
+    assert reason(min_valid_days=6) == "fewer than 6 days with 600 worn minutes in every window of 7 days"
+    assert reason() == "fewer than 7 days with 600 worn minutes in every window of 7 days"
+    assert reason(days=1) == ""
+    assert cut_windows(made, WindowConfig(min_worn_minutes=600)).reason == ""  # without non-wear, zeros are worn
+
+
+def test_never_worn():
+    drawer = hours_worn(0, 0)
+    assert cut_windows(drawer, WindowConfig(days=2, nonwear="choi")).reason == (
+        "never worn, or only zeros, in every window of 2 days"
+    )
+    wanted = cut_windows(drawer, WindowConfig(days=2, nonwear="choi", min_moving_minutes=0))
+    assert np.isnan(wanted.activity).all() and len(wanted.activity) == 1
+
+
+def days_of(windows):
+    return [start.day for start in windows.starts]
+
+
+def test_the_best_windows_have_most_worn_minutes():
+    made = hours_worn(5, 20, 20, 5, 12, 12, 5, 20)
+    best = {"days": 2, "nonwear": "choi", "choice": "best"}
+    assert days_of(cut_windows(made, WindowConfig(**best, max_windows=1))) == [2]  # the 2nd and 3rd of January
+    windows = cut_windows(made, WindowConfig(**best, max_windows=2))
+    assert days_of(windows) == [2, 7]  # not the 3rd, which overlaps; 7th and 8th before 5th and 6th
+    assert windows.passed_over == {"more windows than 2 of a person": 1}
+    assert days_of(cut_windows(made, WindowConfig(**best, max_windows=3))) == [2, 5, 7]
+    assert days_of(cut_windows(made, WindowConfig(**best, max_windows=2, step_days=1))) == [1, 2]
+    first = cut_windows(made, WindowConfig(**{**best, "choice": "first"}, max_windows=2))
+    assert days_of(first) == [1, 3]
+    assert first.passed_over == {"more windows than 2 of a person": 2}
+    # Of windows that are worn alike, the earliest.
+    assert days_of(cut_windows(recording(9.5), WindowConfig(choice="best", max_windows=1))) == [8]
+
+
+def test_the_filled_hour_is_worn_if_the_minute_before_it_was():
+    made = clock_change_week()
+    wear = ~np.isnan(made.activity)  # as a reader has it: what was not recorded was not worn
+    for worn_before in (True, False):
+        wear[6 * 1440 + 119] = worn_before
+        device = Recording("p", made.start, 60, made.activity, "counts", "a.csv", wear)
+        hour = cut_windows(device, WindowConfig(nonwear="device")).activity[0][6 * 1440 + 120 : 6 * 1440 + 180]
+        assert np.isnan(hour).all() != worn_before
+    assert device.wear[6 * 1440 + 120 : 6 * 1440 + 180].sum() == 0
 
 
 def test_other_epochs_are_refused():
@@ -173,6 +275,30 @@ def test_depresjon_weeks_agree_with_an_independent_count(shared_data):
     # Five controls miss one hour: with the parts before and after it, 132; with the hour filled, 137.
     assert weeks(recordings, fill_gaps="none") == 132
     assert weeks(recordings) == 137
+
+
+def complete_weeks(lines):
+    """Weeks of whole calendar days in a row, by the texts of a published file alone."""
+    days = collections.Counter(line.split(",")[0][:10] for line in lines)
+    whole = sorted(datetime.date.fromisoformat(day) for day, minutes in days.items() if minutes == 1440)
+    in_a_row = [day.toordinal() - number for number, day in enumerate(whole)]
+    return sum(len(list(days)) // 7 for _, days in itertools.groupby(in_a_row))
+
+
+def test_depresjon_weeks_of_each_person_agree_with_an_independent_count(shared_data):
+    with zipfile.ZipFile(shared_data / "depresjon.zip") as archive:
+        names = [name for name in archive.namelist() if re.search(r"(condition|control)_\d+\.csv$", name)]
+        expected = {
+            pathlib.PurePath(name).stem: complete_weeks(archive.read(name).decode().split()[1:]) for name in names
+        }
+    config = WindowConfig(fill_gaps="none", min_moving_minutes=0)
+    found = {
+        made.participant_id: len(cut_windows(made, config).starts)
+        for made in read_depresjon(shared_data / "depresjon.zip", trim=False).recordings
+    }
+    assert len(found) == 55
+    assert found == expected
+    assert sum(found.values()) == 132
 
 
 def test_depresjon_keeps_54_of_55_people(shared_data):
