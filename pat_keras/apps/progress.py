@@ -53,7 +53,7 @@ class TrainingProgress(Watcher):
         name = "validation_auc" if "validation_auc" in row else "validation_loss"
         if self._bar is not None:
             self._bar.set_postfix(
-                {"epoch": row["epoch"], "loss": f"{row['loss']:.3f}", name.replace("_", " "): f"{row[name]:.3f}"}
+                {"epoch": row["epoch"], "loss": f"{row['loss']:.4g}", name.replace("_", " "): f"{row[name]:.4g}"}
             )
         values = {name: value for name, value in row.items() if isinstance(value, float)}
         self._write(

@@ -79,7 +79,7 @@ class _Stage:
         self.name, self.model, self.config, self.epochs, self.state = name, model, config, epochs, state
         self.train, self.validation = parts
         self.progress = _Progress()
-        self.best_weights = [np.array(ops.convert_to_numpy(v)) for v in model.trainable_variables]
+        self.best_weights = self._trained_weights()
 
     def restore(self) -> None:
         """Take up the saved state; where there is none yet, save this one, so that finite weights are always kept."""
@@ -109,6 +109,9 @@ class _Stage:
         arrays |= {f"best/{i}": weights for i, weights in enumerate(self.best_weights)}
         save_state(self.state, arrays, dataclasses.asdict(self.progress))
 
+    def _trained_weights(self) -> list[np.ndarray]:
+        return [np.array(ops.convert_to_numpy(variable)) for variable in self.model.trainable_variables]
+
     def _variables(self) -> dict[str, list[Any]]:
         return {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
 
@@ -116,7 +119,7 @@ class _Stage:
         """One training epoch and its validation.
 
         Raises:
-            RunError: if the loss is no longer a number.
+            RunError: if the loss or a weight is no longer a number.
         """
         started, epoch = time.perf_counter(), self.progress.epoch
         order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train.x))
@@ -130,7 +133,8 @@ class _Stage:
             callbacks=[_Steps(on_step)],
         ).history
         row: Row = {"stage": self.name, "epoch": epoch + 1, "loss": float(logs["loss"][0])}
-        if not math.isfinite(row["loss"]):
+        # The weights too: TensorFlow's fused relu makes 0 of NaN, behind which a head hides an encoder that is lost.
+        if not (math.isfinite(row["loss"]) and all(np.isfinite(w).all() for w in self._trained_weights())):
             raise self._diverged(epoch)
         row |= self._validate()
         if not math.isfinite(row["validation_loss"]):
@@ -148,10 +152,10 @@ class _Stage:
             variable.assign(weights)
         where = f" With the last ones they are kept in {self.state}." if self.state else ""
         return RunError(
-            f"{self.name}: the loss became NaN or infinite in training epoch {epoch + 1}, expected a finite number; "
-            f"the best finite weights are those {kept}.{where} Lower the learning rates (encoder_learning_rate "
-            f"{self.config.encoder_rate:g}, head_learning_rate {self.config.head_learning_rate:g}), or look for "
-            "extreme values in the data."
+            f"{self.name}: the loss or weights became NaN or infinite in training epoch {epoch + 1}, expected finite "
+            f"numbers; the best finite weights are those {kept}.{where} Lower the learning rates "
+            f"(encoder_learning_rate {self.config.encoder_rate:g}, head_learning_rate "
+            f"{self.config.head_learning_rate:g}), or look for extreme values in the data."
         )
 
     def _validate(self) -> Row:
@@ -170,7 +174,7 @@ class _Stage:
         self.progress.rows.append(row)
         if self.progress.best is None or rank > self.progress.best:
             self.progress.best, self.progress.best_epoch = rank, self.progress.epoch
-            self.best_weights = [np.array(ops.convert_to_numpy(v)) for v in self.model.trainable_variables]
+            self.best_weights = self._trained_weights()
 
     @property
     def done(self) -> bool:
