@@ -15,19 +15,19 @@ from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.layers import positions
 
 
-class _Positions(layers.Layer):
+class Positions(layers.Layer):
     def call(self, x: Any) -> Any:
         return x + keras.ops.cast(positions(x.shape[1], x.shape[2]), x.dtype)
 
 
 def plain_encoder(config: EncoderConfig, minutes: int = WEEK_MINUTES, dtype: Any = "float32") -> keras.Model:
-    """(B, T) -> (B, N, D) with `keras.layers.MultiHeadAttention`, Dense and LayerNormalization; linear embedding only."""
+    """(B, T) -> (B, N, D) by MultiHeadAttention, Dense and LayerNormalization; for the linear embedding only."""
     if config.embedding != "linear":
         raise ValueError(f"plain_encoder: embedding is {config.embedding!r}, expected 'linear'.")
     inputs = keras.Input((minutes,))
     x = layers.Reshape((minutes // config.patch_size, config.patch_size), dtype=dtype)(inputs)
     x = layers.Dense(config.embed_dim, name="patch_embedding", dtype=dtype)(x)
-    x = _Positions(dtype=dtype)(x)
+    x = Positions(dtype=dtype)(x)
     for i in range(1, config.num_layers + 1):
         attention = layers.MultiHeadAttention(config.num_heads, config.key_dim, name=f"attention_{i}", dtype=dtype)
         attended = layers.Dropout(config.dropout, dtype=dtype)(attention(x, x))
@@ -60,7 +60,7 @@ def paired_weights(encoder: PATEncoder, plain: keras.Model) -> list[tuple[Any, A
 def copy_weights(encoder: PATEncoder, plain: keras.Model) -> None:
     """Give the plain model the encoder's weights."""
     for ours, theirs in paired_weights(encoder, plain):
-        theirs.assign(ours)
+        theirs.assign(keras.ops.convert_to_numpy(ours))
 
 
 def _pairs(ours: Any, theirs: Any, names: tuple[str, ...]) -> list[tuple[Any, Any]]:
