@@ -76,7 +76,7 @@ def read_text(data: bytes, config: TableConfig, where: str) -> TextTable:
         width = min(widths)  # a wider line is looked at by `_split`
         columns = [f"column_{number + 1}" for number in range(width)]
     else:
-        _check_one_header(lines, header, _fields(lines[first], mark), mark, where)
+        _check_one_header(lines, header, _fields(lines[first], mark), config.skip_rows or 0, mark, where)
         columns = [name or f"column_{number + 1}" for number, name in enumerate(header_fields)]
     doubled = sorted({name for name in columns if columns.count(name) > 1})
     if doubled:
@@ -117,8 +117,6 @@ def decode(data: bytes, encoding: str | None, where: str) -> tuple[str, str]:
     Raises:
         RecordingError: if the file is empty, is no text, or does not fit the encoding given.
     """
-    if not data.strip():
-        raise RecordingError(f"{where}: the file is empty. Export or copy it again.")
     for magic, kind in _NOT_TEXT.items():
         if data.startswith(magic):
             raise RecordingError(f"{where}: is no text but {kind}.")
@@ -139,6 +137,8 @@ def decode(data: bytes, encoding: str | None, where: str) -> tuple[str, str]:
             ) from None
         text, found = data.decode("latin-1"), "latin-1"
     text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise RecordingError(f"{where}: the file is empty. Export or copy it again.")
     if "\0" in text:
         raise RecordingError(
             f"{where}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: there are zero bytes; expected text. The "
@@ -257,33 +257,47 @@ def _is_remark(fields: list[str]) -> bool:
 
 
 def _check_no_row_above(lines: pl.Series, first: int, skipped: int, mark: str, where: str) -> None:
-    """Without a header, a line as wide as the data but without a date is a damaged row, not a device's preamble."""
-    width = len(_fields(lines[first], mark))
+    """Without a header, the line above the first row must be a device's preamble and not a damaged row."""
+    row = _fields(lines[first], mark)
     above = next((at for at in range(first - 1, skipped - 1, -1) if lines[at].strip()), None)
-    if above is not None and width > 1 and len(_fields(lines[above], mark)) == width:
+    if above is None:
+        return
+    line = f"{where}, line {above + 1}: {_short(lines[above])}"
+    if len(row) > 1 and len(_fields(lines[above], mark)) == len(row):
         raise RecordingError(
-            f"{where}, line {above + 1}: has {width} fields as the rows below, but is neither a header (it has numbers "
-            f"or blanks) nor a row (no date in it): {_short(lines[above])}. Correct the line, or give "
-            f"--skip_rows={above + 1} if the rows begin below it."
+            f"{line} has {len(row)} fields as the rows below, but is neither a header (it has numbers or blanks) nor a "
+            f"row (no date in it). Correct the line, or give --skip_rows={above + 1} if the rows begin below it."
+        )
+    earlier = _dated_row(lines, skipped, above, row, mark)
+    if earlier is not None:
+        raise RecordingError(
+            f"{line} is no row, expected one with a date and {len(row)} fields as line {first + 1} below and line "
+            f"{earlier + 1} above. Correct the line, or give --skip_rows={above + 1} if the rows begin below it."
         )
 
 
-def _check_one_header(lines: pl.Series, header: int, row: list[str], mark: str, where: str) -> None:
+def _check_one_header(lines: pl.Series, header: int, row: list[str], skipped: int, mark: str, where: str) -> None:
     """A second line of names, or rows with dates as below, above the line taken for the header: it is a damaged row."""
-    width = len(_fields(lines[header], mark))
-    dates = [at for at, field in enumerate(row[:width]) if kind_of(field) in ("datetime", "date", "unix")]
-    for at in range(header):
-        fields = _fields(lines[at], mark) if lines[at].count(mark) >= width - 1 > 0 else []
-        if len(fields) != width:
-            continue
-        dated = bool(dates) and all(kind_of(fields[at]) == kind_of(row[at]) for at in dates)
-        named = width > 2 and at == header - 1 and all(fields) and not any(is_number(field) for field in fields)
-        if dated or named:
-            raise RecordingError(
-                f"{where}, line {header + 1}: was taken for the header ({_short(lines[header])}), but line {at + 1} "
-                f"above it looks like {'a row of data' if dated else 'a header, too'}. Correct the damaged line, or "
-                "give --skip_rows, the number of lines above the header."
-            )
+    names = _fields(lines[header], mark)
+    above = _fields(lines[header - 1], mark) if header > skipped else []
+    named = len(names) == len(above) > 2 and all(above) and not any(is_number(field) for field in above)
+    earlier = header - 1 if named else _dated_row(lines, skipped, header, row, mark)
+    if earlier is not None:
+        raise RecordingError(
+            f"{where}, line {header + 1}: was taken for the header ({_short(lines[header])}), but line {earlier + 1} "
+            f"above it looks like {'a header, too' if named else 'a row of data'}. Correct the damaged line, or give "
+            "--skip_rows, the number of lines above the header."
+        )
+
+
+def _dated_row(lines: pl.Series, start: int, end: int, row: list[str], mark: str) -> int | None:
+    """The first line of a part that has as many fields as `row`, and dates where it has them; or None."""
+    kinds = {at: kind_of(field) for at, field in enumerate(row) if kind_of(field) in ("datetime", "date", "unix")}
+    for number in range(start, end):
+        fields = _fields(lines[number], mark)
+        if kinds and len(fields) == len(row) and all(kind_of(fields[at]) == kind for at, kind in kinds.items()):
+            return number
+    return None
 
 
 def _short(line: str) -> str:

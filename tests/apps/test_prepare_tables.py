@@ -1,0 +1,144 @@
+import zipfile
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pat_keras.apps import prepare
+from pat_keras.data.cohort import Cohort
+from tests.data.readers.plain_tables import START, plain, table_text, times, write, write_all
+
+
+def run(*arguments):
+    return prepare.main(["pat-prepare", *map(str, arguments)])
+
+
+def paragraph(capsys):
+    """The one paragraph on stderr."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("pat-prepare: ")
+    return lines[-1]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Four weeks of four people, one file too short, one broken."""
+    week = plain(9 * 1440)
+    files = {"0012.csv": week, "7.csv": week, "8.csv": week, "9.csv": plain(600), "x.csv": week[:-2] + "many\n"}
+    return write_all(tmp_path / "raw", files)
+
+
+def test_tables_and_labels_to_a_cohort(tmp_path, raw, capsys):
+    labels = write(tmp_path / "phq.csv", "id;phq9\n0012;12\n7;3\n8;\n9;1\n11;20\n")
+    out = tmp_path / "c.parquet"
+    flags = ["--source=csv", f"--raw={raw}", f"--labels={labels}", "--id_column=id", f"--out={out}", "--label=ill"]
+    assert run(*flags, "--positive=phq9>=10") == 2
+    assert "no column 'id' (--id_column)" in paragraph(capsys)
+    flags[3] = "--label_id_column=id"
+    assert run(*flags, "--positive=phq9>=10") == 2
+    assert "x.csv, line 12961: activity is" in paragraph(capsys)
+    assert not out.exists()
+    assert run(*flags, "--positive=phq9>=10", "--on_bad_file=reject") == 0
+    cohort = Cohort.read(out)
+    assert cohort.participant_id.tolist() == ["0012", "7"]
+    assert cohort.label("ill").tolist() == [1, 0]
+    funnel = cohort.metadata["funnel"]
+    assert (funnel[0]["people"], funnel[-1]["people"]) == (6, 2)
+    assert sum(step["people"] for step in funnel[1:]) == 6
+    rejected = pl.read_csv(out.with_suffix(".rejected.csv"), infer_schema=False)
+    assert dict(rejected.select("participant_id", "reason").iter_rows()) == {
+        "x": "can't be read (--on_bad_file=reject)",
+        "9": "recorded for fewer than 7 whole days from midnight",
+        "8": "no ill in phq.csv",
+        "11": "in phq.csv, but without a recording",
+    }
+    report = capsys.readouterr().out
+    for part in (
+        "separator: comma",
+        "times: 'timestamp' as %Y-%m-%d %H:%M:%S (year-month-day, such as",
+        "header: line 1",
+    ):
+        assert part in report
+    assert "can't be read (--on_bad_file=reject)" in report
+    assert cohort.metadata["reading"]["minutes"] == "counts a minute, as recorded"
+
+
+def test_every_flag_reaches_the_reader(tmp_path, capsys):
+    moments = [moment for moment in times(4 * 1440 * 2, START, 30) for _ in (0, 1)]
+    text = table_text(
+        moments,
+        [f"{number % 9},5" for number in range(len(moments))],
+        separator="|",
+        form="%H:%M:%S|%d/%m/%y",
+        header="when,day,value",
+    )
+    raw = write(tmp_path / "a" / "1.dat", ("remark\n" * 3 + text).encode("utf-16"))
+    flags = (
+        "--source=csv",
+        f"--raw={raw.parent}",
+        "--files=*.dat",
+        "--timestamp_column=day,when",
+        "--value_column=value",
+        "--timestamp_format=%d/%m/%y %H:%M:%S",
+        "--timezone=Europe/Oslo",
+        "--skip_rows=3",
+        "--separator=bar",
+        "--decimal=comma",
+        "--encoding=utf-16",
+        "--epoch_length=30",
+        "--unit=enmo",
+        "--missing_values=8.5",
+        "--duplicates=first",
+        "--unsorted=sort",
+        "--doubled_hour=mean",
+        "--window_days=2",
+        "--max_missing=0.9",
+        f"--out={tmp_path / 'c.parquet'}",
+    )
+    assert run(*flags) == 0
+    cohort = Cohort.read(tmp_path / "c.parquet")
+    assert (cohort.n_windows, cohort.metadata["unit"]) == (1, "ENMO")
+    assert cohort.metadata["reading"]["minutes"] == "ENMO of 30 s averaged to minutes"
+    assert "with a time that is there more than once (--duplicates=first): 23,040" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert np.nanmax(cohort.activity) <= 8
+
+
+BAD_FLAGS = {
+    "label without labels": (["--source=csv", "--label=x"], "Give a table of them by --labels"),
+    "positive without labels": (["--source=csv", "--positive=a>1"], "--positive is about the table of --labels"),
+    "table flag for another": (["--source=depresjon", "--decimal=comma"], "--decimal is for --source=csv"),
+    "ids for another": (["--source=depresjon", "--id_column=x"], "--id_column is for --source=csv, or for --labels"),
+    "separator": (["--source=csv", "--separator=,"], "--separator=,"),
+    "zone": (["--source=csv", "--timezone=Oslo"], "there is no such zone"),
+    "epochs": (["--source=csv", "--epoch_length=61"], "--epoch_length=61: expected seconds that divide a minute"),
+    "no file": (["--source=csv"], "nowhere: no such file or folder"),
+    "trim": (["--source=csv", "--notrim"], "--trim is for --source=depresjon or psykose"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_are_one_paragraph_and_status_2(tmp_path, monkeypatch, capsys, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, message = BAD_FLAGS[case]
+    assert run(*arguments, "--raw=nowhere", "--out=x.parquet") == 2
+    assert message in paragraph(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_depresjon_as_plain_tables_with_its_scores_as_labels(shared_data, tmp_path):
+    """The same cohort as the reader of the study makes without trimming."""
+    archive = shared_data / "depresjon.zip"
+    with zipfile.ZipFile(archive) as files:
+        scores = write(tmp_path / "scores.csv", files.read("depresjon/scores.csv"))
+    out = tmp_path / "c.parquet"
+    flags = [f"--raw={archive}", "--files=*/con*/*.csv", f"--labels={scores}", "--label_id_column=number"]
+    assert run("--source=csv", *flags, "--label=old", "--positive=age in {60-64, 65-69}", f"--out={out}") == 0
+    assert run("--source=depresjon", f"--raw={archive}", "--notrim", f"--out={tmp_path / 'd.parquet'}") == 0
+    plain_cohort, cohort = Cohort.read(out), Cohort.read(tmp_path / "d.parquet")
+    cohort = cohort.select(np.argsort(cohort.participant_id, kind="stable"))  # scores.csv has another order
+    np.testing.assert_array_equal(plain_cohort.activity, cohort.activity)
+    assert plain_cohort.participant_id.tolist() == cohort.participant_id.tolist()
+    np.testing.assert_array_equal(plain_cohort.label("madrs1"), cohort.label("madrs1"))
+    assert plain_cohort.label("old").tolist() == (cohort.label("age_low") >= 60).astype(float).tolist()

@@ -1,0 +1,189 @@
+import re
+
+import numpy as np
+import polars as pl
+import polars_readstat
+import pytest
+
+from pat_keras.data.assembly import assemble
+from pat_keras.data.label_rules import PositiveRule, parse_map
+from pat_keras.data.labels import LabelConfig, join_labels, read_label_table
+from pat_keras.data.readers.depresjon import read_depresjon
+from pat_keras.data.readers.table import read_tables
+from pat_keras.data.windows import WindowConfig
+from pat_keras.errors import LabelError
+from tests.data.readers.generate import depresjon_files, write_zip
+from tests.data.readers.plain_tables import plain, write, write_all
+
+CSV = "id,phq9,group,answer,weight\n0012,10,a,yes,70.5\n12,9,b,no,\n7,NA,a,,81\n8,27,,yes,66\n"
+
+
+def table(tmp_path, text=CSV, **config):
+    path = write(tmp_path / "labels.csv", text)
+    return read_label_table(LabelConfig(str(path), **{"id_column": "id", **config}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("phq9>=10", [1, 0, None, 1]),
+        (" phq9 > 10 ", [0, 0, None, 1]),
+        ("phq9<=9", [0, 1, None, 0]),
+        ("phq9 < 9.5", [0, 1, None, 0]),
+        ("phq9 == 9", [0, 1, None, 0]),
+        ("phq9=9", [0, 1, None, 0]),
+        ("phq9 != 9", [1, 0, None, 1]),
+        ("phq9 in {9, 27}", [0, 1, None, 1]),
+        ("group in {a}", [1, 0, 1, None]),
+        ("group == 'b'", [0, 1, 0, None]),
+        ('group != "b"', [1, 0, 1, None]),
+    ],
+)
+def test_rules(tmp_path, rule, expected):
+    made = table(tmp_path, positive=rule, name="ill")
+    assert made.people["ill"].to_list() == expected
+    assert made.people["participant_id"].to_list() == ["0012", "12", "7", "8"]
+    assert made.meanings["ill"] == f"1 {rule.strip()}, else 0 (labels.csv)"
+
+
+def test_columns_of_numbers_are_taken_and_text_is_told(tmp_path):
+    made = table(tmp_path)
+    assert made.people.columns == ["participant_id", "phq9", "weight"]
+    assert made.left_out == ["group", "answer"]
+    assert made.people["weight"].to_list() == [70.5, None, 81, 66]
+    assert table(tmp_path, columns=("weight",)).people.columns == ["participant_id", "weight"]
+    assert table(tmp_path, missing_values=("27",)).people["phq9"].to_list() == [10, 9, None, None]
+
+
+def test_texts_become_numbers_by_a_map(tmp_path):
+    made = table(tmp_path, columns=("answer",), mapping="yes=1,no=0")
+    assert made.people["answer"].to_list() == [1, 0, None, 1]
+    assert made.meanings["answer"] == "answer of labels.csv, yes=1,no=0"
+    made = table(tmp_path, columns=("phq9",), mapping="10=1, 9=0,27=1")
+    assert made.people["phq9"].to_list() == [1, 0, None, 1]
+    made = table(tmp_path, columns=("answer",), mapping="yes=1,no=0", positive="answer>=1")
+    assert made.people["label"].to_list() == [1, 0, None, 1]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "xpt", "sav", "dta"])
+def test_formats(tmp_path, suffix):
+    people = pl.DataFrame({"seqn": [1.0, 2.0, 3.0], "phq": [10.0, 0.0, None], "sex": ["m", "f", "f"]})
+    path = tmp_path / f"labels.{suffix}"
+    if suffix in ("csv", "tsv"):
+        people.with_columns(pl.col("seqn").cast(pl.Int64)).write_csv(path, separator="," if suffix == "csv" else "\t")
+    elif suffix == "parquet":
+        people.write_parquet(path)
+    elif suffix == "xpt":
+        polars_readstat.write_xpt(people, str(path))
+    else:
+        polars_readstat.write_readstat(people, str(path))
+    made = read_label_table(LabelConfig(str(path), "seqn", positive="phq>=10"))
+    assert made.people["participant_id"].to_list() == ["1", "2", "3"]
+    assert made.people["phq"].to_list() == [10, 0, None]
+    assert made.people["label"].to_list() == [1, 0, None]
+    assert made.left_out == ["sex"]
+
+
+BAD_RULES = [
+    "phq9",
+    "phq9 >= ",
+    ">=10",
+    "phq9 >> 1",
+    "phq9 >= 1 and x",
+    "phq9 in {}",
+    "phq9 in 1,2",
+    "phq9 >= ten",
+    "__import__('os')",
+]
+MALFORMED = {
+    "no file": (None, {}, "no such file"),
+    "empty": ("", {}, "the file is empty"),
+    "header alone": ("id,phq9\n", {}, "no row below the header"),
+    "no id column": (CSV, {"id_column": "person"}, "no column 'person'; found 'id', 'phq9'"),
+    "no label column": (CSV, {"columns": ("phq",)}, "no column 'phq'; found"),
+    "no column of the rule": (CSV, {"positive": "phq8>=1"}, "no column 'phq8'"),
+    "id twice": (CSV + "12,3,a,no,\n", {}, r"line 6: id '12' is there already, in line 3 \(1 such ids\)"),
+    "id missing": (CSV + ",3,a,no,\n", {}, "line 6: id is '', expected a participant's id"),
+    "doubled column": (CSV.replace("weight", "phq9"), {}, "line 1: column 5 of the header has the name of another"),
+    "unnamed column": (CSV.replace("phq9", ""), {}, "line 1: column 2 of the header has no name"),
+    "short line": (CSV + "9,1\n", {}, "line 6: has 2 fields, expected 5"),
+    "long line": (CSV + "9,1,a,no,7,8\n", {}, "line 6: has 6 fields, expected 5"),
+    "text label": (
+        CSV,
+        {"columns": ("answer",)},
+        "line 2: answer is 'yes'.*such as 'no', 'yes' become numbers by --map",
+    ),
+    "text in numbers": (CSV.replace("27", "27?"), {"columns": ("phq9",)}, r"line 5: phq9 is '27\?', expected a number"),
+    "map lacks a text": (
+        CSV,
+        {"columns": ("answer",), "mapping": "yes=1"},
+        "line 3: answer is 'no', which --map=yes=1",
+    ),
+    "map without column": (CSV, {"mapping": "yes=1"}, "Give one --label_column"),
+    "map no number": (CSV, {"columns": ("answer",), "mapping": "yes=ja"}, "'yes=ja' is no text=number"),
+    "map twice": (CSV, {"columns": ("answer",), "mapping": "yes=1,yes=0"}, "'yes' is there twice"),
+    "size of a text": (CSV, {"positive": "group>=1"}, "'group' holds text .such as 'a', 'b'., which has no size"),
+    "name taken": (CSV, {"positive": "phq9>=10", "name": "phq9"}, "a column 'phq9' already"),
+    "name of ours": (CSV.replace("weight", "window"), {}, "'window' is a name that every cohort uses"),
+    "no numbers": ("id,a\n1,x\n2,y\n", {}, "no column holds numbers beside 'id'"),
+    "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma"),
+    **{f"rule {rule}": (CSV, {"positive": rule}, re.escape(f"--positive={rule}: ")) for rule in BAD_RULES},
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_labels(tmp_path, case):
+    text, config, message = MALFORMED[case]
+    path = tmp_path / "labels.csv"
+    if text is not None:
+        write(path, text)
+    with pytest.raises(LabelError, match=message) as caught:
+        read_label_table(LabelConfig(str(path), **{"id_column": "id", **config}))
+    assert "labels.csv" in str(caught.value) or str(caught.value).startswith("--")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "xpt", "sav", "dta", "xlsx"])
+def test_damaged_files(tmp_path, suffix):
+    path = write(tmp_path / f"labels.{suffix}", b"nothing of the kind" * 20)
+    with pytest.raises(LabelError, match=rf"labels\.{suffix}"):
+        read_label_table(LabelConfig(str(path), "id"))
+
+
+def test_parsing():
+    assert PositiveRule.parse("a b >= 1e-3") == PositiveRule("a b >= 1e-3", "a b", ">=", ("1e-3",))
+    assert parse_map("yes = 1,'no'=0,a=b=2") == {"yes": 1, "no": 0, "a=b": 2}
+
+
+def test_everybody_of_both_sides_is_counted(tmp_path):
+    """0012 is not 12; a missing label stays missing; who is in one of both only is rejected with that reason."""
+    week = plain(9 * 1440)
+    raw = write_all(tmp_path / "raw", {f"{name}.csv": week for name in ("0012", "7", "8", "99")})
+    labels = table(tmp_path, positive="phq9>=10")
+    made = assemble(join_labels(read_tables(raw), labels), WindowConfig())
+    assert made.cohort.participant_id.tolist() == ["0012", "7", "8"]
+    np.testing.assert_array_equal(made.cohort.label("label"), [1, np.nan, 1])
+    assert {one.participant_id: one.reason for one in made.rejections} == {
+        "99": "no row in labels.csv",
+        "12": "in labels.csv, but without a recording",
+    }
+    assert made.cohort.metadata["reading"]["columns of text in labels.csv left out"] == "group, answer"
+    required = assemble(join_labels(read_tables(raw), labels), WindowConfig(), "label")
+    assert {one.participant_id: one.reason for one in required.rejections}["7"] == "no label in labels.csv"
+    funnel = required.cohort.metadata["funnel"]
+    assert funnel[0]["people"] == 5 == sum(step["people"] for step in funnel[1:])
+
+
+def test_no_id_in_common(tmp_path):
+    raw = write_all(tmp_path / "raw", {"00012.csv": plain()})
+    with pytest.raises(LabelError, match=r"no id is one of a recording.*'0012', '12'.*'00012'.*Without leading zeros"):
+        list(join_labels(read_tables(raw), table(tmp_path)).recordings)
+
+
+def test_joined_to_a_study_with_labels(tmp_path):
+    study = read_depresjon(write_zip(tmp_path / "d.zip", depresjon_files(people=1)))
+    labels = table(tmp_path, "id,score\ncondition_1,3\ncontrol_1,NA\n")
+    cohort = assemble(join_labels(study, labels), WindowConfig(), "depressed").cohort
+    np.testing.assert_array_equal(cohort.label("score"), [3, np.nan])
+    assert cohort.label("depressed").tolist() == [1, 0]
+    with pytest.raises(LabelError, match="the column 'age' is one of Depresjon, too"):
+        join_labels(study, table(tmp_path, "id,age\ncondition_1,3\n"))
