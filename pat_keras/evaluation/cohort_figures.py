@@ -77,7 +77,7 @@ def average_days_figure(average_days: np.ndarray, unit: str) -> Figure:
     below.fill_between(hours[known], *quarters[:, known], color=PALETTE["first"], alpha=0.2, linewidth=0,
                        label="middle half of people")  # fmt: skip
     below.plot(hours, mean_day(average_days), color=PALETTE["first"], linewidth=1.8, label="mean")
-    below.set(xlim=(0, 24), ylim=(0, None))
+    below.set(xlim=(0, 24), ylim=(0, 1.25 * below.get_ylim()[1]))  # room for the legend
     legend(below, "upper left")
     _clock(below)
     return figure

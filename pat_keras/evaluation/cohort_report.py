@@ -107,9 +107,10 @@ def _funnel(cohort: Cohort, rejected_name: str) -> str:
         parts.append(page.table(caption, ["Reason", "Places"], [[why, f"{n:,}"] for why, n in passed.items()]))
     same = metadata.get("same_recordings")
     if same:
+        groups = "1 group" if same["groups"] == 1 else f"{same['groups']:,} groups"
         parts.append(
             page.paragraph(
-                f"{same['people']:,} people in {same['groups']:,} groups share identical days of recording: a device "
+                f"{same['people']:,} people in {groups} share identical days of recording: a device "
                 "kept what its last wearer did, or a person has two ids. The column same_recording_group names the "
                 "groups; a split has to keep each in one part."
             )
@@ -146,7 +147,11 @@ def _average_days(cohort: Cohort, account: Account) -> str:
         f"({np.nanmax(mean):.3g} {cohort.metadata['unit']} a minute) and lowest at {_time(np.nanargmin(mean))} "
         f"({np.nanmin(mean):.3g}). The middle of activity lies between {early:.1f} and {late:.1f} h for nine in ten."
     )
-    note = " Averages are of worn minutes." if cohort.metadata["windows"]["nonwear"] != "none" else ""
+    note = (
+        " Averages are of worn minutes; what is blank was never worn."
+        if cohort.metadata["windows"]["nonwear"] != "none"
+        else ""
+    )
     if len(account.average_days) > figures.MOST_LINES:
         note += " In the map, people are averaged with their neighbours."
     drawing = figures.average_days_figure(account.average_days, cohort.metadata["unit"])
