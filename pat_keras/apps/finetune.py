@@ -10,18 +10,18 @@ Ends with a table, a ROC curve and the run directory, which holds the model, eve
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from pat_keras.apps import cli
 from pat_keras.apps.flags import define_finetune, finetune_config
-from pat_keras.errors import CohortError, ConfigError, LabelError, RunError
+from pat_keras.apps.inputs import is_array, naming, read_cohort, warn
+from pat_keras.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from pat_keras.data.cohort import Cohort
@@ -77,7 +77,7 @@ def finetune(values: flags.FlagValues) -> None:
     from pat_keras.evaluation import experiment
 
     print(cohort.describe(), flush=True)
-    with TrainingProgress(out / "tensorboard") as watcher, _naming(values.data):
+    with TrainingProgress(out / "tensorboard") as watcher, naming(values.data):
         result = experiment.finetune(
             cohort,
             values.label,
@@ -86,37 +86,22 @@ def finetune(values: flags.FlagValues) -> None:
             resume=values.resume,
             flags=_kept_flags(values),
             watcher=watcher,
-            say=lambda message: print(f"warning: {message}", file=sys.stderr),
+            say=warn,
         )
     print(_summary(result))
 
 
-@contextlib.contextmanager
-def _naming(path: str | None) -> Iterator[None]:
-    """Puts the file in front of what is wrong with its content."""
-    try:
-        yield
-    except (CohortError, LabelError) as error:
-        if path is None or path in str(error):
-            raise
-        raise type(error)(f"{path}: {error}") from error
-
-
 def _read(values: flags.FlagValues) -> Cohort:
     """The cohort that --data names; the synthetic one if none does."""
-    from pat_keras.data.cohort import Cohort, read_arrays
-    from pat_keras.data.simulate import simulate_cohort
-
-    arrays = values.data is not None and pathlib.Path(values.data).suffix in (".npy", ".npz")
-    if (values.labels or values.participants) and not arrays:
-        raise ConfigError("--labels and --participants go with arrays (--data=X.npy); a cohort holds both itself.")
     if values.data is None:
+        if values.labels or values.participants:
+            raise ConfigError("--labels and --participants go with arrays: expected --data=X.npy with them.")
+        from pat_keras.data.simulate import simulate_cohort
+
         return simulate_cohort()
-    if arrays and not values.labels:
+    if is_array(values.data) and not values.labels:
         raise ConfigError(f"--data={values.data} is an array; expected --labels=y.npy with it.")
-    if arrays:
-        return read_arrays(values.data, values.labels, values.label, values.participants)
-    return Cohort.read(values.data)
+    return read_cohort(values.data, values.labels, values.participants, values.label)
 
 
 def _kept_flags(values: flags.FlagValues) -> str:

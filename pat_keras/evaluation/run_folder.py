@@ -54,7 +54,7 @@ class Run:
     @property
     def class_names(self) -> list[str]:
         """Classes of a multi-class run, in the order of the probabilities."""
-        return [name.removeprefix("probability_") for name in _score_columns(self.predictions, "multiclass")]
+        return [name.removeprefix("probability_") for name in score_columns(self.predictions, "multiclass")]
 
     def people(self, part: str = "test") -> People:
         """The predictions of a part, one row a person; labels of classes as 0 ... K - 1.
@@ -69,7 +69,7 @@ class Run:
                 f"{self.folder / 'predictions.csv'}: no row has the part {part!r}; expected at least one. "
                 "Run the evaluation again, or choose another run directory."
             )
-        score = rows.select(_score_columns(rows, self.task)).to_numpy().astype(np.float64)
+        score = rows.select(score_columns(rows, self.task)).to_numpy().astype(np.float64)
         labels = self._labels(rows)
         return by_participant(
             rows["participant_id"].to_numpy(), labels, score if self.task == "multiclass" else score[:, 0]
@@ -107,7 +107,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         )
     predictions = _csv(folder / "predictions.csv", required=True, text=("participant_id", "part"))
     missing = [name for name in _COLUMNS if name not in predictions.columns]
-    if missing or not _score_columns(predictions, results["task"]):
+    if missing or not score_columns(predictions, results["task"]):
         wanted = {"binary": "probability", "multiclass": "probability_<class>"}.get(results["task"], "prediction")
         raise RunError(
             f"{folder / 'predictions.csv'}: found the columns {', '.join(predictions.columns)}; expected "
@@ -140,7 +140,8 @@ def check_free(folder: pathlib.Path) -> None:
         )
 
 
-def _score_columns(rows: pl.DataFrame, task: str) -> list[str]:
+def score_columns(rows: pl.DataFrame, task: str) -> list[str]:
+    """Names of the columns of predictions.csv that hold what was predicted; empty if they are not there."""
     if task == "multiclass":
         return [name for name in rows.columns if name.startswith("probability_")]
     name = "probability" if task == "binary" else "prediction"

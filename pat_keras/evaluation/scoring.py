@@ -41,11 +41,11 @@ def predictions_table(data: LabelledData, split: Split, fold: int, predictions: 
             "fold": [fold] * len(rows),
             "label": labels,
         }
-        tables.append(pl.DataFrame(columns | score_columns(scores, data.classes, task)))
+        tables.append(pl.DataFrame(columns | _score_columns(scores, data.classes, task)))
     return pl.concat(tables)
 
 
-def score_columns(scores: np.ndarray, classes: list[float], task: str) -> dict[str, np.ndarray]:
+def _score_columns(scores: np.ndarray, classes: list[float], task: str) -> dict[str, np.ndarray]:
     """Columns of a table of predictions, from scores (n, C) or (n, 1)."""
     if task == "regression":
         return {"prediction": scores[:, 0]}

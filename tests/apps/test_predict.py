@@ -1,0 +1,149 @@
+"""pat-predict: a trained run on people it has not seen."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pat_keras.apps.predict import main
+from pat_keras.data.cohort import Cohort
+from pat_keras.evaluation.experiment import Result, finetune
+from pat_keras.evaluation.predict import predict
+from tests.small import small_cohort, small_config
+
+
+@pytest.fixture(scope="module")
+def new() -> Cohort:
+    return small_cohort(n_people=6, seed=1).select(range(11))  # the last person has one window
+
+
+@pytest.fixture(scope="module")
+def holdout(tmp_path_factory) -> Result:
+    out = tmp_path_factory.mktemp("runs") / "holdout"
+    return finetune(small_cohort(), "label", small_config(epochs=1), out=out)
+
+
+@pytest.fixture(scope="module")
+def kfold(tmp_path_factory) -> Result:
+    out = tmp_path_factory.mktemp("runs") / "kfold"
+    config = small_config(task="multiclass", epochs=1, split="kfold", folds=2, validation_fraction=0.4)
+    return finetune(small_cohort(), "level", config, out=out)
+
+
+def _predict(*arguments: str | pathlib.Path) -> int:
+    return main(["pat-predict", *(str(argument) for argument in arguments)])
+
+
+def test_windows_and_people(holdout, new, tmp_path, capsys) -> None:
+    new.write(tmp_path / "new.parquet")
+    arguments = [f"--run={holdout.folder}", f"--data={tmp_path / 'new.parquet'}", f"--out={tmp_path / 'p.csv'}"]
+    assert _predict(*arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "windows: " in printed.out
+    windows = pl.read_csv(tmp_path / "p.csv")
+    assert windows.columns == ["participant_id", "window", "start", "probability"]
+    np.testing.assert_allclose(
+        windows["probability"].to_numpy(), holdout.models[0].predict_proba(new.activity)[:, 1], atol=1e-6
+    )
+    people = pl.read_csv(tmp_path / "p.people.csv")
+    assert people["windows"].to_list() == [2, 2, 2, 2, 2, 1]
+    expected = windows.group_by("participant_id", maintain_order=True).agg(pl.col("probability").mean())
+    np.testing.assert_allclose(people["probability"].to_numpy(), expected["probability"].to_numpy())
+    content = (tmp_path / "p.csv").read_bytes()
+    assert _predict(*arguments) == 2
+    assert "p.csv: is already there" in capsys.readouterr().err
+    assert (tmp_path / "p.csv").read_bytes() == content
+    assert _predict(*arguments, "--overwrite") == 0
+
+
+def test_arrays(holdout, new, tmp_path, capsys) -> None:
+    np.save(tmp_path / "X.npy", new.activity)
+    np.save(tmp_path / "who.npy", new.participant_id)
+    arguments = [f"--data={tmp_path / 'X.npy'}", f"--participants={tmp_path / 'who.npy'}"]
+    assert _predict(f"--run={holdout.folder}", *arguments, f"--out={tmp_path / 'p.csv'}") == 0
+    assert "the unit is 'unknown'" in capsys.readouterr().err
+    assert pl.read_csv(tmp_path / "p.people.csv").height == 6
+
+
+def test_models_of_folds_are_averaged(kfold, new) -> None:
+    found = predict(kfold.folder, new)
+    assert found.windows.columns[3:] == ["probability_0", "probability_1", "probability_2"]
+    expected = np.mean([model.predict_proba(new.activity) for model in kfold.models], axis=0)
+    np.testing.assert_allclose(found.windows.select(pl.col("^probability_.*$")).to_numpy(), expected, atol=1e-6)
+    first = new.participant_id == new.participant_id[0]
+    np.testing.assert_allclose(found.people.row(0)[2:], expected[first].mean(axis=0), atol=1e-6)
+
+
+def test_the_data_of_the_run_itself_are_pointed_out(holdout) -> None:
+    said: list[str] = []
+    predict(holdout.folder, small_cohort(), say=said.append)
+    assert len(said) == 1
+    assert "the data that the run was trained on" in said[0]
+
+
+def test_fixed_scaling_is_seen_and_undone(holdout, new) -> None:
+    scaled = Cohort((new.activity - 2.5) / 2.0, new.table, new.metadata)
+    said: list[str] = []
+    found = predict(holdout.folder, scaled, repair_fixed_scaling=(2.5, 2.0), say=said.append)
+    assert said == []
+    assert found.windows.equals(predict(holdout.folder, new).windows)
+    predict(holdout.folder, scaled, say=said.append)
+    assert "--repair_fixed_scaling=2.5,2" in said[0]
+
+
+def _changed(new: Cohort, **metadata) -> Cohort:
+    return Cohort(new.activity, new.table, {**new.metadata, **metadata})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda new: Cohort(new.activity[:, :1080], new.table, new.metadata), "have 1080 minutes, the run .* of 1440"),
+        (lambda new: _changed(new, unit="MIMS"), "the unit is 'MIMS', that of the data .* 'counts'"),
+        (lambda new: _changed(new, epoch_length=30), "the epoch_length is 30, that .* 60"),
+        (lambda new: Cohort(np.where(new.activity > 900, np.nan, new.activity), new.table), "windows have missing"),
+    ],
+)  # fmt: skip
+def test_other_recordings_are_refused(holdout, new, tmp_path, capsys, change, words: str) -> None:
+    change(new).write(tmp_path / "new.parquet")
+    assert _predict(f"--run={holdout.folder}", f"--data={tmp_path / 'new.parquet'}", f"--out={tmp_path / 'p.csv'}") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("pat-predict: ")
+    assert re.search(words, error), error
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_other_folders_are_refused(holdout, new, tmp_path, capsys) -> None:
+    new.write(tmp_path / "new.parquet")
+    data, out = f"--data={tmp_path / 'new.parquet'}", f"--out={tmp_path / 'p.csv'}"
+    cases = [
+        ([f"--run={tmp_path}", data, out], "metrics.json: there is no such file; expected one of a finished run"),
+        ([f"--run={holdout.folder}", data, f"--out={tmp_path / 'p.parquet'}"], "a file that ends in .csv"),
+        ([f"--run={holdout.folder}", data], "out"),
+        ([f"--run={holdout.folder}", f"--data={tmp_path / 'nothing.parquet'}", out], "there is no such file"),
+        ([f"--run={holdout.folder}", data, f"--participants={out}", out], "go with arrays"),
+    ]
+    for arguments, words in cases:
+        assert _predict(*arguments) == 2
+        assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [tmp_path / "new.parquet"]
+
+
+def test_a_damaged_model_is_refused(holdout, new, tmp_path, capsys) -> None:
+    new.write(tmp_path / "new.parquet")
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("metrics.json", "predictions.csv", "data.json", "config.json"):
+        (run / name).write_bytes((holdout.folder / name).read_bytes())
+    whole = (holdout.folder / "model.keras").read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"no model", None):
+        (run / "model.keras").unlink(missing_ok=True)
+        if damaged is not None:
+            (run / "model.keras").write_bytes(damaged)
+        assert _predict(f"--run={run}", f"--data={tmp_path / 'new.parquet'}", f"--out={tmp_path / 'p.csv'}") == 2
+        assert "model.keras: " in capsys.readouterr().err
