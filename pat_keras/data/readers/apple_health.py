@@ -22,6 +22,7 @@ _STEPS = "HKQuantityTypeIdentifierStepCount"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) [+-]\d{4}")
 _GENERIC = ("export", "apple_health_export")  # names that every export has
 _LONGEST = 86_400  # seconds of a record; a longer one is no count of steps
+_MINUTE = datetime.timedelta(minutes=1)
 _TOLERANCE = 1  # seconds that records of one device may overlap, from rounding
 
 _Step = tuple[datetime.datetime, datetime.datetime, float]
@@ -60,10 +61,9 @@ def read_apple_health(
     person = participant_id or (file.folder if file.stem in _GENERIC and file.folder not in _GENERIC else file.stem)
     midnight = datetime.datetime.combine(steps[0][0].date(), datetime.time())
     activity = _spread(steps, midnight)
-    first = int((steps[0][0] - midnight).total_seconds()) // 60
-    last = -(-int((max(end for _, end, _ in steps) - midnight).total_seconds()) // 60)
+    first, last = _minutes(steps[0], midnight)[0], max(_minutes(step, midnight)[1] for step in steps)
     start = midnight + datetime.timedelta(minutes=first)
-    return [Recording(person, start, 60, activity[first : max(last, first + 1)], "steps", file.where)]
+    return [Recording(person, start, 60, activity[first:last], "steps", file.where)]
 
 
 class _Found:
@@ -131,19 +131,26 @@ def _check_times(steps: list[_Step], where: str) -> None:
         previous = step
 
 
+def _minutes(step: _Step, midnight: datetime.datetime) -> tuple[int, int]:
+    """The first minute since `midnight` that a record touches, and the one after the last; at least one lies "
+    "between."""
+    first = (step[0] - midnight) // _MINUTE
+    return first, max(first + 1, -((midnight - step[1]) // _MINUTE))
+
+
 def _spread(steps: list[_Step], midnight: datetime.datetime) -> np.ndarray:
     """Steps a minute from midnight of the first day to that after the last, NaN on days without a record."""
-    days = (max(end for _, end, _ in steps) - midnight).days + 1
+    days = -(-max(_minutes(step, midnight)[1] for step in steps) // DAY_MINUTES)
     activity = np.zeros(days * DAY_MINUTES)
     recorded = np.zeros(days, dtype=np.bool_)
-    for begin, end, value in steps:
-        since, until = ((time - midnight).total_seconds() / 60 for time in (begin, end))
-        recorded[int(since) // DAY_MINUTES : int(until) // DAY_MINUTES + 1] = True
-        first, last = int(since), int(np.ceil(until))
-        if last <= first + 1:
-            activity[first] += value
+    for step in steps:
+        first, last = _minutes(step, midnight)
+        recorded[first // DAY_MINUTES : (last - 1) // DAY_MINUTES + 1] = True
+        if last == first + 1:
+            activity[first] += step[2]
             continue
+        since, until = ((time - midnight) / _MINUTE for time in step[:2])
         edges = np.clip(np.arange(first, last + 1), since, until)  # minutes since midnight
-        activity[first:last] += value * np.diff(edges) / (until - since)
+        activity[first:last] += step[2] * np.diff(edges) / (until - since)
     activity[np.repeat(~recorded, DAY_MINUTES)] = np.nan
     return activity

@@ -47,7 +47,7 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
     return Study(
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
-        recordings=_recordings(files, _reader(device), chosen, unit, reading),
+        recordings=_recordings(files, reader_of(device), chosen, unit, reading),
         expected_people=len(files) if len(files) > 1 else None,  # one may hold many people
         labels={},
         missing_label=lambda label, _: f"no {label}",
@@ -60,7 +60,8 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
     )
 
 
-def _reader(device: Device) -> Callable[..., list[Recording]]:
+def reader_of(device: Device) -> Callable[..., list[Recording]]:
+    """The function that reads files of a device."""
     module, _, function = device.reader.partition(":")
     reader: Callable[..., list[Recording]] = getattr(
         importlib.import_module(f"pat_keras.data.readers.{module}"), function
