@@ -12,9 +12,10 @@ import polars_readstat
 
 from pat_keras.data.label_rules import PositiveRule, parse_map
 from pat_keras.data.readers.numbers import MISSING, is_number, missing_numbers, read_numbers
-from pat_keras.data.readers.sniff import decode, read_rows, split_lines
+from pat_keras.data.readers.sniff import read_rows
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.readers.table_columns import id_texts, quoted
+from pat_keras.data.readers.text_lines import decode, split_lines
 from pat_keras.data.recording import Recording
 from pat_keras.errors import LabelError, RecordingError
 

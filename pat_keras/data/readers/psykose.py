@@ -16,11 +16,12 @@ import polars as pl
 from pat_keras.data.days_table import keep_days
 from pat_keras.data.readers.numbers import read_numbers
 from pat_keras.data.readers.raw_files import RawFile, find_files
-from pat_keras.data.readers.sniff import decode, read_rows, split_lines
+from pat_keras.data.readers.sniff import read_rows
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.readers.table import recordings_of
 from pat_keras.data.readers.table_config import TableConfig
 from pat_keras.data.readers.table_samples import read_samples
+from pat_keras.data.readers.text_lines import decode, split_lines
 from pat_keras.data.recording import Recording
 from pat_keras.errors import RecordingError
 

@@ -50,7 +50,7 @@ def read_tables(
     if config.id_column is None:
         _check_names(found)
     tables = _Tables(config, found)
-    first = tables.first()
+    at, first = tables.first()
     reading = {"files": f"{len(found):,}", **first.findings}
     if left_out:
         shown = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
@@ -59,7 +59,7 @@ def read_tables(
     return Study(
         name=name,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
-        recordings=tables.recordings(reading),
+        recordings=tables.recordings(at, first, reading),
         expected_people=first.samples["person"].n_unique() if one_file else None if config.id_column else len(found),
         labels={},
         missing_label=lambda label, _: f"no {label}",
@@ -90,23 +90,19 @@ class _Tables:
         self._config = config
         self._files = files
         self._bad: list[Rejection] = []
-        self._opened: tuple[int, Samples] | None = None
         self._settled: dict[tuple[str, ...], tuple[str, str]] = {}  # see `read_samples`
 
-    def first(self) -> Samples:
-        """The first file that can be read."""
+    def first(self) -> tuple[int, Samples]:
+        """The first file that can be read, and its number."""
         for at, file in enumerate(self._files):
             samples = self._open(file)
             if isinstance(samples, Samples):
-                self._opened = at, samples
-                return samples
+                return at, samples
             self._bad.append(samples)
         raise RecordingError(f"none of the {len(self._files)} files can be read. The first: {self._bad[0].detail}")
 
-    def recordings(self, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
-        assert self._opened is not None
-        at, first = self._opened
-        self._opened = None
+    def recordings(self, at: int, first: Samples, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
+        """Everybody of all files, in their order; `first` is file number `at`. Fills `reading` at the end."""
         yield from self._bad
         found: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         done: collections.Counter[str] = collections.Counter()

@@ -1,0 +1,75 @@
+"""Bytes of a text file -> its lines: what is no text is told apart, the encoding found out."""
+
+from __future__ import annotations
+
+import io
+
+import polars as pl
+
+from pat_keras.errors import RecordingError
+
+_BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_NOT_TEXT = {
+    b"PK\x03\x04": "a zip or a spreadsheet (.xlsx); save the sheet as CSV, or give the zip the ending .zip",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls); save the sheet as CSV",
+    b"SQLite format 3": "an SQLite database (.agd?); export the epochs as CSV",
+    b"PAR1": "a Parquet file; give it the ending .parquet",
+    b"\x1f\x8b": "a gzip file; give it the ending .gz",
+    b"%PDF": "a PDF; export the epochs as CSV",
+}
+
+
+def decode(data: bytes, encoding: str | None, where: str) -> tuple[str, str]:
+    """The text, and its encoding: by a byte order mark, else UTF-16 by its zero bytes, UTF-8 if it is, else latin-1.
+
+    Raises:
+        RecordingError: if the file is empty, is no text, or does not fit the encoding given.
+    """
+    for magic, kind in _NOT_TEXT.items():
+        if data.startswith(magic):
+            raise RecordingError(f"{where}: is no text but {kind}.")
+    found = encoding or next((name for bom, name in _BOMS.items() if data.startswith(bom)), None)
+    if found is None:
+        zeros_even, zeros_odd = data[:1000:2].count(0), data[1:1000:2].count(0)
+        if max(zeros_even, zeros_odd) > 200 or (len(data) < 1000 and max(zeros_even, zeros_odd) * 3 > len(data)):
+            found = "utf-16-le" if zeros_odd > zeros_even else "utf-16-be"
+    try:
+        text = data.decode(found or "utf-8")
+        found = found or "utf-8"
+    except UnicodeDecodeError as error:
+        if found is not None:
+            line = data[: error.start].count(b"\n") + 1
+            raise RecordingError(
+                f"{where}, line {line}: the bytes {data[error.start : error.end][:4]!r} are not {found} text. The file "
+                "may be cut short or damaged there; or give another --encoding."
+            ) from None
+        text, found = data.decode("latin-1"), "latin-1"
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise RecordingError(f"{where}: the file is empty. Export or copy it again.")
+    if "\0" in text:
+        raise RecordingError(
+            f"{where}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: there are zero bytes; expected text. The "
+            "file may be damaged, or a device's own binary format: export it as CSV."
+        )
+    start = text.lstrip()[:200].lower()
+    if start.startswith(("<!doctype html", "<html", "<?xml")):
+        raise RecordingError(f"{where}: is a web page or XML, expected a table. Download or export it again, as CSV.")
+    return text, found
+
+
+def split_lines(text: str, where: str) -> pl.Series:
+    """Lines without their ends; blank ones stay, so that numbers of lines are right."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    free = next((mark for mark in "\x1f\x1e\x1d\x1c\x01\x02\x03" if mark not in text), None)
+    if free is None:
+        raise RecordingError(f"{where}: is full of control characters, expected text. Export it again, as CSV.")
+    lines = pl.read_csv(
+        io.BytesIO(text.encode("utf-8")),
+        separator=free,
+        quote_char=None,
+        has_header=False,
+        infer_schema=False,
+    ).to_series()
+    return lines.fill_null("")
