@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import http.client
 import json
 import os
@@ -55,7 +56,7 @@ class Limits:
 
 
 # Gigabytes from a slow server: days, as long as something comes.
-LARGE = Limits(timeout=60.0, total=7 * 86_400.0, tries=10, pause=2.0, max_bytes=20 << 30)
+LARGE = Limits(timeout=60.0, total=7 * 86_400.0, tries=5, pause=1.0, max_bytes=20 << 30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,17 +119,17 @@ def fetch(address: str, path: pathlib.Path, expected: Expected, limits: Limits =
     if version is None:
         part.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        part.open("r+b" if part.exists() else "w+b") as sink,
-        tqdm.tqdm(desc=path.name, unit="B", unit_scale=True, unit_divisor=1024, disable=quiet, leave=False) as bar,
-    ):
-        running = Transfer(address, sink, expected, limits, bar, version, lambda now: _write_notes(notes, address, now))
-        try:
-            running.run()
-        except DownloadError:
-            if running.wrong:
-                sink.truncate(0)
-            raise
+    try:
+        with (
+            part.open("r+b" if part.exists() else "w+b") as sink,
+            tqdm.tqdm(desc=path.name, unit="B", unit_scale=True, unit_divisor=1024, disable=quiet, leave=False) as bar,
+        ):
+            noted = functools.partial(_write_notes, notes, address)
+            Transfer(address, sink, expected, limits, bar, version, noted).run()
+    finally:
+        if part.exists() and not part.stat().st_size:
+            part.unlink()
+            notes.unlink(missing_ok=True)
     os.replace(part, path)
     notes.unlink(missing_ok=True)
 
@@ -176,11 +177,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Transfer:
-    """One file on its way; what came is kept in `sink` from one try to the next.
-
-    Attributes:
-        wrong: whether what came is something else than the file, so that it is of no use to another try.
-    """
+    """One file on its way; what came is kept in `sink` from one try to the next, unless it is something else."""
 
     def __init__(
         self,
@@ -192,7 +189,6 @@ class Transfer:
         version: Version | None = None,
         note: Callable[[Version], None] = lambda version: None,
     ) -> None:
-        self.wrong = False
         self._address = address
         self._sink = sink
         self._expected = expected
@@ -311,7 +307,7 @@ class Transfer:
         self._version = Version()
 
     def _not_it(self, message: str) -> DownloadError:
-        self.wrong = True
+        self._clear()
         return DownloadError(message)
 
     def _check_size(self, size: int) -> None:

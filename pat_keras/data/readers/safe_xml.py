@@ -28,8 +28,6 @@ def parse_xml(
             pull in other files).
     """
     parser = xml.parsers.expat.ParserCreate()
-    parser.buffer_text = True
-    text: list[str] = []
 
     def refuse(name: str, *_: object) -> None:
         raise RecordingError(
@@ -37,20 +35,10 @@ def parse_xml(
             "and which can be an attack. Take a file that comes from the device's program."
         )
 
-    def begin(name: str, attributes: dict[str, str]) -> None:
-        text.clear()
-        start(name, attributes)
-
-    def finish(name: str) -> None:
-        if end is not None:
-            end(name, "".join(text))
-        text.clear()
-
     parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = begin
-    parser.EndElementHandler = finish
+    parser.StartElementHandler = start
     if end is not None:
-        parser.CharacterDataHandler = text.append
+        _collect_texts(parser, start, end)
     try:
         with file.open() as opened:
             while piece := opened.read(_PIECE_BYTES):
@@ -61,3 +49,24 @@ def parse_xml(
             f"{file.where}, line {error.lineno}: not well-formed XML ({xml.parsers.expat.ErrorString(error.code)}). "
             "The file may be cut short, or of another kind: export it again."
         ) from error
+
+
+def _collect_texts(
+    parser: xml.parsers.expat.XMLParserType,
+    start: Callable[[str, Mapping[str, str]], None],
+    end: Callable[[str, str], None],
+) -> None:
+    text: list[str] = []
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        text.clear()
+        start(name, attributes)
+
+    def finish(name: str) -> None:
+        end(name, "".join(text))
+        text.clear()
+
+    parser.buffer_text = True
+    parser.StartElementHandler = begin
+    parser.EndElementHandler = finish
+    parser.CharacterDataHandler = text.append

@@ -264,3 +264,19 @@ def test_labels_of_the_paper_stand_beside_its_counts(tmp_path):
     assert set(PAPER_PEOPLE) < set(people.columns)
     assert meanings["depression"].endswith("; 4,800 people in the paper")
     assert "in the paper" not in meanings["age"]
+
+
+def test_file_of_another_writer(tmp_path):
+    """The same rows, written by pyreadstat."""
+    pyreadstat = pytest.importorskip("pyreadstat", reason="another writer of SAS transport files")
+    pandas = pytest.importorskip("pandas", reason="what pyreadstat writes")
+    rows = paxmin_rows()
+    frame = pandas.DataFrame(rows.to_dict(as_series=False))
+    path = tmp_path / "PAXMIN_H.xpt"
+    pyreadstat.write_xport(frame, str(path), table_name="PAXMIN_H", file_format_version=5)
+    (one,) = read(tmp_path)
+    (tmp_path / "other").mkdir()
+    (two,) = read(write_cycle(tmp_path / "other", rows))
+    np.testing.assert_array_equal(one.activity, two.activity)
+    np.testing.assert_array_equal(one.wear, two.wear)
+    assert one.start == two.start
