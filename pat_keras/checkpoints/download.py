@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 
-from pat_keras.data.download import DownloadError, Expected, Limits, transfer
+from pat_keras.data.transfer import DownloadError, Expected, Limits, transfer
 
 __all__ = ["HDF5_SIGNATURE", "DownloadError", "Limits", "download", "explain_start"]
 

@@ -7,7 +7,8 @@ import pathlib
 
 import pytest
 
-from pat_keras.data.download import DownloadError, Expected, Limits, fetch
+from pat_keras.data.download import fetch
+from pat_keras.data.transfer import DownloadError, Expected, Limits
 from tests.checkpoints import misbehaving_server as bad
 from tests.checkpoints.misbehaving_server import CONTENT, HALF, Server
 

@@ -9,10 +9,11 @@ import shutil
 import zipfile
 import zlib
 
-from pat_keras.data.download import LARGE, DownloadError, Expected, Limits, fetch
+from pat_keras.data.download import LARGE, fetch
 from pat_keras.data.readers.nhanes_labels import RULES, YEARS
 from pat_keras.data.readers.nhanes_wide import find_wide
 from pat_keras.data.readers.xpt import find_xpt
+from pat_keras.data.transfer import DownloadError, Expected, Limits
 from pat_keras.errors import RecordingError
 
 SITE = "https://wwwn.cdc.gov"

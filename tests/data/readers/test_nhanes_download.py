@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
-from pat_keras.data.download import Limits
 from pat_keras.data.readers.nhanes import read_nhanes
 from pat_keras.data.readers.nhanes_download import download_nhanes, missing_files
+from pat_keras.data.transfer import Limits
 from pat_keras.errors import RecordingError
 from tests.checkpoints.misbehaving_server import Handler, Server
 from tests.data.readers.generate import paxraw_rows, write_nhanes
