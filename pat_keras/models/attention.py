@@ -20,10 +20,13 @@ from typing import Any
 from keras import backend, ops
 
 # Scores of a layer kept for the backward pass, at most. Computing them again takes a fifth more time in training.
-KEPT_BYTES = 512 * 2**20
+KEPT_BYTES = 384 * 2**20
 
 # People whose scores are smaller than this go through together: the loop over people would cost more than it saves.
 TOGETHER_BYTES = 2**20
+
+# Added to the scores of keys that are not to be seen: their softmax is exactly 0, and never NaN even if all are.
+UNSEEN = -1e9
 
 # People that TensorFlow may work on at the same time.
 AT_ONCE = 2
@@ -69,22 +72,30 @@ def queries_of(tokens: Any, score_kernel: Any, score_bias: Any) -> Any:
     return ops.reshape(ops.matmul(tokens, score_kernel) + score_bias, (*lead, count * heads, width))
 
 
-def scores(queries: Any, tokens: Any) -> Any:
-    """Softmax of queries against tokens: (..., R, D), (..., N, D) -> (..., R, N), rows summing to 1."""
-    return ops.softmax(ops.matmul(queries, ops.swapaxes(tokens, -1, -2)), axis=-1)
+def scores(queries: Any, tokens: Any, key_bias: Any = None) -> Any:
+    """Softmax of queries against tokens: (..., R, D), (..., N, D) -> (..., R, N), rows summing to 1.
+
+    `key_bias` (..., N), if given, is added to the scores of each key: 0, or `UNSEEN`.
+    """
+    products = ops.matmul(queries, ops.swapaxes(tokens, -1, -2))
+    if key_bias is not None:
+        products += ops.expand_dims(key_bias, -2)
+    return ops.softmax(products, axis=-1)
 
 
-def attend_with_scores(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any) -> tuple[Any, Any]:
+def attend_with_scores(
+    tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, key_bias: Any = None
+) -> tuple[Any, Any]:
     """Attention, and all scores: (B, N, D) -> (B, N, D) and (B, H, N, N)."""
     batch, count, width = ops.shape(tokens)
     heads = score_kernel.shape[1] // score_kernel.shape[0]
-    probabilities = scores(queries_of(tokens, score_kernel, score_bias), tokens)  # (B, R, N)
+    probabilities = scores(queries_of(tokens, score_kernel, score_bias), tokens, key_bias)  # (B, R, N)
     gathered = ops.reshape(ops.matmul(probabilities, tokens), (batch, count, heads * width))
     probabilities = ops.reshape(probabilities, (batch, count, heads, count))
     return ops.matmul(gathered, mix_kernel), ops.transpose(probabilities, (0, 2, 1, 3))
 
 
-def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any) -> Any:
+def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, key_bias: Any = None) -> Any:
     """Attention without ever holding a batch's scores: a person at a time, (B, N, D) -> (B, N, D).
 
     For the backward pass the scores of the first people are kept, up to `KEPT_BYTES`; those of the others are computed
@@ -93,56 +104,65 @@ def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any) -> 
     Args:
         tokens: (B, N, D).
         score_kernel, score_bias, mix_kernel: as `fold_kernels` gives them.
+        key_bias: (B, N), 0 for keys to be seen and `UNSEEN` for others; None if all are. It gets no gradient.
     """
     folded = (score_kernel, score_bias, mix_kernel)
+    inputs = (tokens,) if key_bias is None else (tokens, key_bias)
     people, count = tokens.shape[:2]
     if count is None:
-        return _each(tokens, folded, keep=False)
+        return _each(inputs, folded, keep=False)
     heads = score_kernel.shape[1] // score_kernel.shape[0]
     person_bytes = 4 * heads * count**2
     if person_bytes <= TOGETHER_BYTES:
-        return _attention(keep=True)(tokens, *folded)
+        return _attention(keep=True)(tokens, *folded, *inputs[1:])
     kept = KEPT_BYTES // person_bytes
     if people is not None and people <= kept:
-        return _each(tokens, folded, keep=True)
+        return _each(inputs, folded, keep=True)
     if kept == 0:
-        return _each(tokens, folded, keep=False)
-    parts = [_each(tokens[:kept], folded, keep=True), _each(tokens[kept:], folded, keep=False)]
+        return _each(inputs, folded, keep=False)
+    first, rest = (tuple(each[part] for each in inputs) for part in (slice(kept), slice(kept, None)))
+    parts = [_each(first, folded, keep=True), _each(rest, folded, keep=False)]
     return ops.concatenate(parts, axis=0)
 
 
-def _each(tokens: Any, folded: tuple[Any, Any, Any], keep: bool) -> Any:
+def _each(inputs: tuple[Any, ...], folded: tuple[Any, Any, Any], keep: bool) -> Any:
     """One person after another, in a loop of the graph: a person's matrix products are large enough for full speed."""
     attention = _attention(keep)
 
-    def person(x: Any) -> Any:
-        return attention(x, *folded)
+    def person(one: tuple[Any, ...]) -> Any:
+        return attention(one[0], *folded, *one[1:])
 
     if backend.backend() != "tensorflow":
-        return ops.map(person, tokens)
+        return ops.map(person, inputs)
     import tensorflow as tf
 
     # Keras' own map lets TensorFlow work on ten people at once, which takes two to four times the memory.
-    return tf.map_fn(person, tokens, parallel_iterations=AT_ONCE)
+    return tf.map_fn(
+        person,
+        inputs,
+        fn_output_signature=inputs[0].dtype,
+        parallel_iterations=1 if tf.executing_eagerly() else AT_ONCE,
+    )
 
 
 def _attention(keep: bool) -> Any:
     """Attention with a gradient of our own, for (N, D) or (B, N, D); `keep` keeps scores and queries for it."""
 
-    def forward(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any) -> tuple[Any, Any]:
+    def forward(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, *key_bias: Any) -> tuple[Any, Any]:
         queries = queries_of(tokens, score_kernel, score_bias)  # (..., R, D)
-        probabilities = scores(queries, tokens)  # (..., R, N)
+        probabilities = scores(queries, tokens, *key_bias)  # (..., R, N)
         gathered = ops.matmul(probabilities, tokens)  # (..., R, D)
         *lead, count, _ = ops.shape(tokens)
         output = ops.matmul(ops.reshape(gathered, (*lead, count, mix_kernel.shape[0])), mix_kernel)
 
-        def gradient(*arguments: Any, upstream: Any = None) -> tuple[Any, Any, Any, Any]:
+        def gradient(*arguments: Any, upstream: Any = None) -> tuple[Any, ...]:
             (d_output,) = arguments if upstream is None else (upstream,)
             q, p = queries, probabilities
             if not keep:
                 q = queries_of(tokens, score_kernel, score_bias)
-                p = scores(q, tokens)
-            return _gradient(tokens, score_kernel, mix_kernel, q, p, gathered, d_output)
+                p = scores(q, tokens, *key_bias)
+            none = tuple(ops.zeros_like(each) for each in key_bias)
+            return (*_gradient(tokens, score_kernel, mix_kernel, q, p, gathered, d_output), *none)
 
         return output, gradient
 

@@ -62,8 +62,11 @@ class Standardization(layers.Layer):
                     f"Give windows of {self.length} minutes, as in training."
                 )
             return (x - self.mean) / self.scale
-        mean = ops.mean(x, axis=1, keepdims=True)
-        scale = ops.std(x, axis=1, keepdims=True)
+        known = ops.logical_not(ops.isnan(x))
+        share = ops.mean(ops.cast(known, "float32"), axis=1, keepdims=True)  # 0 for a recording without a minute: NaN
+        mean = ops.mean(ops.where(known, x, 0.0), axis=1, keepdims=True) / share
+        squares = ops.where(known, ops.square(x - mean), 0.0)
+        scale = ops.sqrt(ops.mean(squares, axis=1, keepdims=True) / share)
         # A constant recording's deviation is zero but for rounding; as in `Standardizer`, it then counts as 1.
         constant = scale <= 1e-6 * ops.maximum(ops.abs(mean), 1.0)
         return (x - mean) / ops.where(constant, ops.ones_like(scale), scale)
@@ -86,6 +89,8 @@ class PATClassifier(keras.Model):
         dropout: rate before the head, in training only.
         standardization: the scaling of the data the model was trained under. With it the model takes raw minutes,
             without it standardised ones.
+        min_worn_share: None if the model takes complete weeks only. A number from 0 to 1: missing minutes are NaN, and
+            patches with a smaller share of known minutes are neither attended to nor pooled.
 
     Raises:
         ConfigError: for a head or task that does not exist, or a number of classes that does not fit.
@@ -99,6 +104,7 @@ class PATClassifier(keras.Model):
         num_classes: int = 2,
         dropout: float = 0.1,
         standardization: Standardization | None = None,
+        min_worn_share: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"name": "pat_classifier", **kwargs})
@@ -109,6 +115,9 @@ class PATClassifier(keras.Model):
             )
         if (task == "binary" and num_classes != 2) or (task == "multiclass" and num_classes < 2):
             raise ConfigError(f"PATClassifier: num_classes is {num_classes}, which a {task} task can't have.")
+        if min_worn_share is not None and not 0.0 <= min_worn_share <= 1.0:
+            raise ConfigError(f"PATClassifier: min_worn_share is {min_worn_share}, expected a number from 0 to 1.")
+        self.min_worn_share = min_worn_share
         # Raw minutes reach the scaling in full precision; the encoder narrows its own input.
         self.autocast = False
         self.head, self.task, self.num_classes, self.dropout = head, task, num_classes, dropout
@@ -144,10 +153,12 @@ class PATClassifier(keras.Model):
         return self.call_head(self.pool(x, training=training), training=training)
 
     def pool(self, x: Any, training: bool | None = None) -> Any:
-        """The mean of a week's tokens: (B, T) -> (B, D)."""
+        """The mean of a week's (seen) tokens: (B, T) -> (B, D)."""
         if self.standardization is not None:
             x = self.standardization(x)
-        return ops.mean(self.encoder(x, training=training), axis=1)
+        if self.min_worn_share is None:
+            return self.encoder.pool(x, training)
+        return self.encoder.pool(x, training, ops.logical_not(ops.isnan(x)), self.min_worn_share)
 
     def call_head(self, pooled: Any, training: bool | None = None) -> Any:
         """The head alone, on pooled tokens: (B, D) -> (B, C). Those of a frozen encoder need computing only once."""
@@ -189,6 +200,7 @@ class PATClassifier(keras.Model):
             "task": self.task,
             "num_classes": self.num_classes,
             "dropout": self.dropout,
+            "min_worn_share": self.min_worn_share,
             "standardization": None
             if standardization is None
             else keras.saving.serialize_keras_object(standardization),

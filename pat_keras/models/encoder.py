@@ -14,7 +14,15 @@ from keras import ops
 
 from pat_keras.config import WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
-from pat_keras.models.layers import PACKAGE, TransformerBlock, check_minutes, patch_embedding, positions
+from pat_keras.models.attention import UNSEEN
+from pat_keras.models.layers import (
+    PACKAGE,
+    TransformerBlock,
+    check_minutes,
+    patch_embedding,
+    positions,
+    split_patches,
+)
 
 
 def compile_by_default() -> bool:
@@ -67,7 +75,14 @@ class PATEncoder(keras.Model):
             block.build((None, None, self.config.embed_dim))
         self.built = True
 
-    def call(self, x: Any, training: bool | None = None, return_attention_scores: bool = False) -> Any:
+    def call(
+        self,
+        x: Any,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+        wear: Any = None,
+        min_worn_share: float = 0.5,
+    ) -> Any:
         """Tokens of each week, and the attention scores of every block when asked.
 
         Args:
@@ -75,6 +90,10 @@ class PATEncoder(keras.Model):
             training: whether dropout is active.
             return_attention_scores: also return the list of scores, one (B, H, N, N) a block. For a week of PAT-L that
                 is 60 MB a person and block; `iter_attention_scores` streams them.
+            wear: (B, T), true where a minute was recorded and worn; None if all were. Other minutes count as 0, the
+                mean of standardised minutes. Patches worn less than `min_worn_share` are seen by no patch; their own
+                tokens are still there, and to be left out of what follows (`patches_seen`).
+            min_worn_share: of a patch's minutes, from 0 to 1.
 
         Returns:
             (B, N, D), or ((B, N, D), [(B, H, N, N), ...]).
@@ -82,25 +101,56 @@ class PATEncoder(keras.Model):
         Raises:
             ConfigError: if x is not (B, T), or T is not a multiple of the patch size.
         """
-        return self.encode(self.embed_patches(x), training, return_attention_scores)
+        if wear is None:
+            return self.encode(self.embed_patches(x), training, return_attention_scores)
+        wear = ops.cast(wear, "bool")
+        seen = self.patches_seen(wear, min_worn_share)
+        key_bias = ops.cast(ops.where(seen, 0.0, UNSEEN), self.compute_dtype)  # (B, N)
+        x = ops.where(wear, x, ops.zeros_like(x))
+        return self.encode(self.embed_patches(x), training, return_attention_scores, key_bias)
+
+    def patches_seen(self, wear: Any, min_worn_share: float = 0.5) -> Any:
+        """Which patches have a share of worn minutes of at least `min_worn_share`: (B, T) -> (B, N) true or false."""
+        patches = split_patches(ops.cast(ops.cast(wear, "bool"), "float32"), self.config.patch_size)
+        return ops.mean(patches, axis=-1) >= min_worn_share
 
     def embed_patches(self, x: Any) -> Any:
         """Patches with their positions, before the first block: (B, T) -> (B, N, D)."""
         x = self.patch_embedding(ops.cast(x, self.compute_dtype))
         return x + ops.cast(positions(ops.shape(x)[1], self.config.embed_dim), x.dtype)
 
-    def encode(self, x: Any, training: bool | None = None, return_attention_scores: bool = False) -> Any:
+    def encode(
+        self, x: Any, training: bool | None = None, return_attention_scores: bool = False, key_bias: Any = None
+    ) -> Any:
         """The transformer blocks alone, on any subset of embedded patches: (B, n, D) -> same, and scores if asked."""
         all_scores = []
         for block in self.blocks:
-            x = block(x, training=training, return_attention_scores=return_attention_scores)
+            x = block(x, training=training, return_attention_scores=return_attention_scores, key_bias=key_bias)
             if return_attention_scores:
                 x, block_scores = x
                 all_scores.append(block_scores)
         return (x, all_scores) if return_attention_scores else x
 
-    def embed(self, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    def pool(self, x: Any, training: bool | None = None, wear: Any = None, min_worn_share: float = 0.5) -> Any:
+        """The mean of a week's tokens, of those of seen patches if `wear` is given: (B, T) -> (B, D)."""
+        tokens = self(x, training=training, wear=wear, min_worn_share=min_worn_share)
+        if wear is None:
+            return ops.mean(tokens, axis=1)
+        seen = ops.expand_dims(ops.cast(self.patches_seen(wear, min_worn_share), tokens.dtype), -1)  # (B, N, 1)
+        # Written so that with every patch seen it is the mean above to the last bit.
+        share = ops.maximum(ops.mean(seen, axis=1), 1.0 / ops.cast(ops.shape(seen)[1], tokens.dtype))
+        return ops.mean(tokens * seen, axis=1) / share
+
+    def embed(
+        self, x: np.ndarray, batch_size: int = 32, *, wear: np.ndarray | None = None, min_worn_share: float = 0.5
+    ) -> np.ndarray:
         """One vector a week, the mean of its tokens: (B, T) standardised minutes -> numpy (B, D) float32.
+
+        Args:
+            x: (B, T) standardised minutes.
+            batch_size: people a step.
+            wear: (B, T), true where a minute was recorded and worn; None if all were. See `call`.
+            min_worn_share: of a patch's minutes, for the patch to be seen.
 
         Raises:
             ConfigError: if x is not (B, T), or T is not a multiple of the patch size.
@@ -108,8 +158,13 @@ class PATEncoder(keras.Model):
         check_minutes(np.shape(x), self.config.patch_size)
         result = np.zeros((len(x), self.config.embed_dim), dtype=np.float32)
         for low in range(0, len(x), batch_size):
-            tokens = self.predict_on_batch(np.asarray(x[low : low + batch_size], dtype=np.float32))
-            result[low : low + batch_size] = np.asarray(tokens, dtype=np.float32).mean(axis=1)
+            batch = slice(low, low + batch_size)
+            minutes = np.asarray(x[batch], dtype=np.float32)
+            if wear is None:
+                result[batch] = np.asarray(self.predict_on_batch(minutes), dtype=np.float32).mean(axis=1)
+            else:
+                pooled = self.pool(ops.convert_to_tensor(minutes), False, np.asarray(wear[batch]), min_worn_share)
+                result[batch] = np.asarray(ops.convert_to_numpy(pooled), dtype=np.float32)
         return result
 
     def iter_attention_scores(

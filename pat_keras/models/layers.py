@@ -230,8 +230,11 @@ class Attention(layers.Layer):
         start = keras.initializers.RandomUniform(-limit, limit) if fans else "zeros"
         return self.add_weight(name=name, shape=shape, initializer=start, autocast=False)
 
-    def call(self, x: Any, return_attention_scores: bool = False) -> Any:
-        """(B, N, D) -> (B, N, D), and the scores (B, H, N, N) when asked; never computed as a whole otherwise."""
+    def call(self, x: Any, return_attention_scores: bool = False, key_bias: Any = None) -> Any:
+        """(B, N, D) -> (B, N, D), and the scores (B, H, N, N) when asked; never computed as a whole otherwise.
+
+        `key_bias` (B, N), if given, is added to the scores of each key (see `attention.UNSEEN`).
+        """
         folded = fold_kernels(
             self.query_kernel,
             self.query_bias,
@@ -245,9 +248,9 @@ class Attention(layers.Layer):
         # The softmax cancels the key's bias. Its gradient is zero, which is not the same to an optimizer as none.
         mix_bias += ops.cast(0.0 * ops.sum(self.key_bias), self.compute_dtype)
         if return_attention_scores:
-            output, probabilities = attend_with_scores(x, score_kernel, score_bias, mix_kernel)
+            output, probabilities = attend_with_scores(x, score_kernel, score_bias, mix_kernel, key_bias)
             return output + mix_bias, probabilities
-        return attend(x, score_kernel, score_bias, mix_kernel) + mix_bias
+        return attend(x, score_kernel, score_bias, mix_kernel, key_bias) + mix_bias
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -284,13 +287,14 @@ class TransformerBlock(layers.Layer):
             layer.build(shape)
         self.ff2.build((None, None, self.ff_dim))
 
-    def call(self, x: Any, training: bool | None = None, return_attention_scores: bool = False) -> Any:
-        """(B, N, D) -> (B, N, D), and the scores (B, H, N, N) when asked."""
+    def call(
+        self, x: Any, training: bool | None = None, return_attention_scores: bool = False, key_bias: Any = None
+    ) -> Any:
+        """(B, N, D) -> (B, N, D), and the scores (B, H, N, N) when asked; `key_bias` as in `Attention`."""
         probabilities = None
+        attended = self.attention(x, return_attention_scores=return_attention_scores, key_bias=key_bias)
         if return_attention_scores:
-            attended, probabilities = self.attention(x, return_attention_scores=True)
-        else:
-            attended = self.attention(x)
+            attended, probabilities = attended
         x = self.norm1(x + self.attention_dropout(attended, training=training))
         x = self.norm2(x + self.ff_dropout(self.ff2(self.ff1(x)), training=training))
         return (x, probabilities) if return_attention_scores else x
