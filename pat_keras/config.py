@@ -156,6 +156,7 @@ OPTIMIZERS = ("adam", "sgd")
 CLASS_WEIGHTS = ("balanced", "paper", "none")
 KINDS = ("per_minute", "per_recording", "cohort", "none")  # of scaling
 STANDARDIZE = ("auto", *KINDS, "paper")
+MISSING = ("refuse", "mask")
 SPLITS = ("holdout", "kfold", "column")
 MONITORS = ("auto", "auc", "loss")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -200,6 +201,9 @@ class FinetuneConfig:
             numbers to estimate and were measured as good or better); or "paper": each of train, validation and test
             by its own minutes' statistics, as the authors did.
         repair_fixed_scaling: (mean, std) of a scaling to undo first; None for none.
+        missing: "refuse" windows with missing minutes (an error that counts them), or "mask" them: patches with fewer
+            known minutes than `min_worn_share` are neither attended to nor pooled, other gaps count as the mean.
+        min_worn_share: of a patch's minutes, from 0 to 1; for "mask".
         split: "holdout", "kfold", or "column": the split that the column `split_column` of the cohort names.
         split_column: holds train, validation or test for every row.
         folds: of "kfold".
@@ -236,6 +240,8 @@ class FinetuneConfig:
     dropout: float = 0.1
     standardize: str = "auto"
     repair_fixed_scaling: tuple[float, float] | None = None
+    missing: str = "refuse"
+    min_worn_share: float = 0.5
     split: str = "holdout"
     split_column: str = "split"
     folds: int = 5
@@ -261,6 +267,8 @@ class FinetuneConfig:
         for name in ("validation_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a number between 0 and 1.")
+        if not 0 <= self.min_worn_share <= 1:
+            raise ConfigError(f"min_worn_share is {self.min_worn_share}, expected a number from 0 to 1.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}, expected a number from 0 up to 1.")
         if not 0 <= self.weight_decay < float("inf"):
@@ -315,6 +323,7 @@ _CHOICES = {
     "optimizer": OPTIMIZERS,
     "class_weight": CLASS_WEIGHTS,
     "standardize": STANDARDIZE,
+    "missing": MISSING,
     "split": SPLITS,
     "monitor": MONITORS,
     "precision": PRECISIONS,

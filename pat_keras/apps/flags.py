@@ -51,6 +51,9 @@ _FINETUNE_HELP = {
     "standardize": "Scaling, fitted on training people: per_minute, per_recording, cohort, none; auto: per_minute from "
     "--weights, which were pretrained so, cohort from random ones. paper: train, validation and test each by their own "
     "statistics, as the authors did (test people then influence their own scaling).",
+    "missing": "Windows with missing minutes (gaps, or non-wear taken out by pat-prepare): refuse them with an error, "
+    "or mask: patches known less than --min_worn_share are not looked at, other gaps count as the mean.",
+    "min_worn_share": "Share of a patch's minutes that must be known, for --missing=mask.",
     "split": "holdout; kfold (everybody is tested once, in --folds folds); or column: --split_column of the cohort "
     "says train, validation or test.",
     "split_column": "Column of the cohort for --split=column.",
@@ -73,6 +76,7 @@ _FINETUNE_CHOICES = {
     "monitor": choices.MONITORS,
     "class_weight": choices.CLASS_WEIGHTS,
     "standardize": choices.STANDARDIZE,
+    "missing": choices.MISSING,
     "split": choices.SPLITS,
     "precision": choices.PRECISIONS,
     "jit": choices.JIT,

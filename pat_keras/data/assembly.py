@@ -200,7 +200,9 @@ def _groups(pairs: list[tuple[str, str]]) -> dict[str, int]:
     for pair in pairs:
         touched = [group for group in members if not group.isdisjoint(pair)]
         members = [group for group in members if group.isdisjoint(pair)] + [set(pair).union(*touched)]
-    return {person: number for number, group in enumerate(sorted(members, key=min), start=1) for person in sorted(group)}
+    return {
+        person: number for number, group in enumerate(sorted(members, key=min), start=1) for person in sorted(group)
+    }
 
 
 def _funnel(n_read: int, rejections: list[Rejection]) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def predict(
 
     Raises:
         RunError, CheckpointError: if the run is not finished, or its files are damaged.
-        CohortError: if minutes are missing, or the cohort is of another length, unit or epoch length.
+        CohortError: if minutes are missing that the run does not mask, or the cohort is of another length, unit or epoch length.
 
     Example:
         >>> import pat_keras as pat
@@ -73,10 +73,10 @@ def predict(
     if repair_fixed_scaling is not None:
         activity = undo_fixed_scaling(activity, *repair_fixed_scaling)
     missing = int(np.isnan(activity).any(axis=1).sum())
-    if missing:
+    if missing and run.config.get("missing") != "mask":
         raise CohortError(
             f"{cohort.metadata['source']}: {missing} of {len(activity)} windows have missing minutes, expected none. "
-            "Prepare the cohort with complete windows, or drop these."
+            "Prepare the cohort with complete windows, or train with --missing=mask."
         )
     finding = detect_scaling(activity)
     if finding is not None and (run.config.get("standardize") != "none" or finding.kind == "fixed"):

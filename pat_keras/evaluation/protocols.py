@@ -30,7 +30,8 @@ class LabelledData:
 
     Attributes:
         cohort: of these windows alone.
-        activity: (B, T) float32 raw minutes, none missing, a fixed scaling undone if that was asked.
+        activity: (B, T) float32 raw minutes, NaN = missing (none unless the config masks them), a fixed scaling undone
+            if that was asked.
         y: (B,) targets: 0 and 1, the number of the class in `classes`, or values.
         participant_id: (B,) whose window it is.
         group: (B,) who is kept together by a random split: the participant, or the people who share recordings (see
@@ -105,16 +106,16 @@ def _groups(cohort: Cohort) -> np.ndarray:
 
 
 def _complete(cohort: Cohort, config: FinetuneConfig) -> np.ndarray:
-    """The activity, a fixed scaling undone if asked, nothing missing."""
+    """The activity, a fixed scaling undone if asked, nothing missing unless it is to be masked."""
     activity = cohort.activity
     if config.repair_fixed_scaling is not None:
         activity = undo_fixed_scaling(activity, *config.repair_fixed_scaling)
     missing = np.isnan(activity).sum(axis=1)
-    if missing.any():
+    if missing.any() and config.missing == "refuse":
         raise CohortError(
             f"{cohort.metadata['source']}: {int((missing > 0).sum())} of {len(activity)} labelled windows have missing "
-            f"minutes ({int(missing.sum())} in all), expected none. Prepare the cohort with complete windows "
-            "(pat-prepare leaves incomplete ones out by default), or drop these windows."
+            f"minutes ({int(missing.sum())} in all), expected none. Mask them with --missing=mask, or prepare the cohort "
+            "with complete windows (pat-prepare leaves incomplete ones out by default)."
         )
     return activity
 

@@ -17,7 +17,7 @@ from pat_keras.checkpoints.weights import load_weights
 from pat_keras.config import EncoderConfig, FinetuneConfig
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
-from pat_keras.errors import ConfigError
+from pat_keras.errors import CohortError, ConfigError
 from pat_keras.models.classifier import PATClassifier, Standardization, probabilities
 from pat_keras.models.encoder import PATEncoder, compile_by_default
 from pat_keras.training.loop import Part, Row, Watcher, predict, train_stage
@@ -89,6 +89,20 @@ def check_start(config: FinetuneConfig, length: int) -> None:
         )
 
 
+def _check_seen(activity: np.ndarray, model: PATClassifier) -> None:
+    """Raise a CohortError if a week has no patch that a model with a mask would look at."""
+    if model.min_worn_share is None:
+        return
+    known = ~np.isnan(activity).reshape(len(activity), -1, model.encoder.config.patch_size)
+    unseen = int((~(known.mean(axis=2) >= model.min_worn_share).any(axis=1)).sum())
+    if unseen:
+        raise CohortError(
+            f"{unseen} of {len(activity)} windows have no patch of {known.shape[2]} minutes of which a share of "
+            f"{model.min_worn_share:g} is known, expected some in every window. Leave out windows that were hardly "
+            "worn (pat-prepare --min_worn_minutes --min_valid_days), or lower --min_worn_share."
+        )
+
+
 def class_weights(y: np.ndarray, kind: str) -> dict[float, float]:
     """The weight of each class in the loss.
 
@@ -119,7 +133,7 @@ def train_split(
     """Fine-tune on a split's training people, stop by its validation people, predict its test people.
 
     Args:
-        activity: (B, T) float32 raw minutes of all windows, none missing.
+        activity: (B, T) float32 raw minutes of all windows, NaN = missing: none unless the config masks them.
         y: (B,) targets: 0 and 1, class numbers 0 ... C - 1, or values.
         participant_id: (B,).
         split: rows of the three parts.
@@ -133,8 +147,15 @@ def train_split(
     keras.utils.set_random_seed(config.seed)
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
     model = PATClassifier(
-        build_encoder(config), config.head, config.task, classes, config.dropout, dtype=config.precision
+        build_encoder(config),
+        config.head,
+        config.task,
+        classes,
+        config.dropout,
+        min_worn_share=config.min_worn_share if config.missing == "mask" else None,
+        dtype=config.precision,
     )
+    _check_seen(activity, model)
     rows = {name: getattr(split, name) for name in PARTS}
     standardizer, scaled = _scaled(activity, rows, config.scaling)
     centre, spread = _target_scale(y[split.train], config.task)
@@ -192,13 +213,20 @@ def _run_stages(
     if config.mode != "full":
         epochs = config.epochs if config.mode == "linear_probe" else config.probe_epochs
         pooled = {
-            name: dataclasses.replace(parts[name], x=model.encoder.embed(parts[name].x, config.batch_size))
+            name: dataclasses.replace(parts[name], x=_pooled(model, parts[name].x, config.batch_size))
             for name in ("train", "validation")
         }
         history += _stage("head", _HeadOnly(model), pooled, config, epochs, folder, watcher)
     if config.mode != "linear_probe":
         history += _stage("full", model, parts, config, config.epochs, folder, watcher)
     return history
+
+
+def _pooled(model: PATClassifier, x: np.ndarray, batch_size: int) -> np.ndarray:
+    """What the head of `model` sees of (B, T) scaled weeks: (B, D)."""
+    if model.min_worn_share is None:
+        return model.encoder.embed(x, batch_size)
+    return model.encoder.embed(x, batch_size, wear=~np.isnan(x), min_worn_share=model.min_worn_share)
 
 
 def _stage(
@@ -239,6 +267,7 @@ def _with_scaling(model: PATClassifier, standardizer: Standardizer) -> PATClassi
         model.num_classes,
         model.dropout,
         standardization=scaling,
+        min_worn_share=model.min_worn_share,
         dtype=model.dtype_policy,
     )
     for name in ("hidden", "output_layer") if model.head == "official" else ("output_layer",):
