@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pat_keras._version import __version__
@@ -10,7 +11,7 @@ from pat_keras._version import __version__
 if TYPE_CHECKING:
     from pat_keras.checkpoints.official import load_official, load_official_into, save_official
     from pat_keras.checkpoints.registry import PRESETS
-    from pat_keras.checkpoints.weights import load_weights
+    from pat_keras.checkpoints.weights import load_model, load_weights
     from pat_keras.config import EncoderConfig, FinetuneConfig
     from pat_keras.data.cohort import Cohort
     from pat_keras.data.simulate import simulate_cohort
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
         RunError,
     )
     from pat_keras.evaluation.experiment import finetune
+    from pat_keras.evaluation.predict import predict
+    from pat_keras.evaluation.run_folder import read_run
     from pat_keras.models.classifier import PATClassifier
     from pat_keras.models.encoder import PATEncoder
     from pat_keras.models.mae import PATMaskedAutoencoder
@@ -45,9 +48,12 @@ _HOMES = {
     "RecordingError": "errors",
     "RunError": "errors",
     "finetune": "evaluation.experiment",
+    "load_model": "checkpoints.weights",
     "load_official": "checkpoints.official",
     "load_official_into": "checkpoints.official",
     "load_weights": "checkpoints.weights",
+    "predict": "evaluation.predict",
+    "read_run": "evaluation.run_folder",
     "save_official": "checkpoints.official",
     "simulate_cohort": "data.simulate",
 }
@@ -69,9 +75,12 @@ __all__ = [
     "RunError",
     "__version__",
     "finetune",
+    "load_model",
     "load_official",
     "load_official_into",
     "load_weights",
+    "predict",
+    "read_run",
     "save_official",
     "simulate_cohort",
 ]
@@ -85,3 +94,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if "keras" in sys.modules:
+    # keras.saving.load_model knows our classes only once they are imported, which costs little when Keras is there.
+    # Where it is not, load_model of this package does it.
+    for _module in ("classifier", "mae"):
+        importlib.import_module(f"pat_keras.models.{_module}")

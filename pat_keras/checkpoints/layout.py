@@ -2,7 +2,7 @@
 
 One table serves reading and writing. A file of the original is a list of layers in the order of its Keras 2 model, each
 with its weights in order (Keras 2 loads by these orders, not by name). Layers without weights are listed too, as Keras
-writes them.
+writes them. Those of plain additions carry a number that counts the additions of the notebook's session up to there.
 
 Axes: P patch_size, D embed_dim, H heads.
 """
@@ -13,9 +13,12 @@ import dataclasses
 from typing import Any
 
 from pat_keras.config import EncoderConfig
+from pat_keras.errors import ConfigError
 
 KINDS = ("encoder", "classifier", "autoencoder")
 HEAD_WIDTH = 128
+# An attribute of our own beside Keras 2's: the order of a masked autoencoder, which the original has no choice of.
+ORDER_ATTRIBUTE = "pat_keras_order"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +39,20 @@ class FileLayer:
 
 
 def layout(kind: str, config: EncoderConfig) -> tuple[FileLayer, ...]:
-    """The layers of an official file of a kind ("encoder", "classifier" or "autoencoder"), in the file's order."""
+    """The layers of an official file of a kind ("encoder", "classifier" or "autoencoder"), in the file's order.
+
+    Raises:
+        ConfigError: for the conv_linear embedding, which no official file has.
+    """
+    if config.embedding == "conv_linear":
+        raise ConfigError(
+            "The official layout has no conv_linear embedding, only linear and conv. Save such a model with "
+            "model.save('name.keras') and load it with pat_keras.load_model."
+        )
     if kind == "encoder":
-        return (*_embedding(config, ""), FileLayer("tf.__operators__.add_6"), *_encoder_blocks(config, ""))
+        # The notebooks build the autoencoder first: two additions a block, two of positions, two in the decoder.
+        addition = FileLayer(f"tf.__operators__.add_{2 * config.num_layers + 4}")
+        return (*_embedding(config, ""), addition, *_encoder_blocks(config, ""))
     if kind == "classifier":
         return _classifier(config)
     return _autoencoder(config)
@@ -128,15 +142,13 @@ def _autoencoder(config: EncoderConfig) -> tuple[FileLayer, ...]:
         Tensor("decoder_dense/kernel:0", (config.embed_dim, config.patch_size), "decoder_dense.kernel"),
         Tensor("decoder_dense/bias:0", (config.patch_size,), "decoder_dense.bias"),
     )
+    addition = f"tf.__operators__.add_{2 * config.num_layers + 1}"
     return (
         *_embedding(config, "encoder."),
         FileLayer("mask_layer", (mask,)),
         FileLayer("tf.__operators__.add"),
         *_encoder_blocks(config, "encoder."),
-        *(
-            FileLayer(name)
-            for name in ("mask_token_layer", "concat_layer", "unshuffle_layer", "tf.__operators__.add_3")
-        ),
+        *(FileLayer(name) for name in ("mask_token_layer", "concat_layer", "unshuffle_layer", addition)),
         FileLayer("decoder_layer_1_transformer", _block(config, "decoder_layer_1", "decoder_block")),
         FileLayer("decoder_dense", dense),
         *(FileLayer(name) for name in ("tf.math.multiply", "decoder_reshape", "masked_mse_layer", "add_loss")),
