@@ -57,8 +57,8 @@ def predict(
 
     Raises:
         RunError, CheckpointError: if the run is not finished, or its files are damaged.
-        CohortError: if minutes are missing that the run does not mask, or the cohort is of another length, unit or epoch
-            length.
+        CohortError: if minutes are missing that the run does not mask, or the cohort is of another length, unit or
+            epoch length.
 
     Example:
         >>> import pat_keras as pat

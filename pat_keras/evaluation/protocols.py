@@ -114,8 +114,8 @@ def _complete(cohort: Cohort, config: FinetuneConfig) -> np.ndarray:
     if missing.any() and config.missing == "refuse":
         raise CohortError(
             f"{cohort.metadata['source']}: {int((missing > 0).sum())} of {len(activity)} labelled windows have "
-            f"missing minutes ({int(missing.sum())} in all), expected none. Mask them with --missing=mask, or prepare the cohort "
-            "with complete windows (pat-prepare leaves incomplete ones out by default)."
+            f"missing minutes ({int(missing.sum())} in all), expected none. Mask them with --missing=mask, or prepare "
+            "the cohort with complete windows (pat-prepare leaves incomplete ones out by default)."
         )
     return activity
 

@@ -96,7 +96,7 @@ def attend_with_scores(
 
 
 def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, key_bias: Any = None) -> Any:
-    """Attention without ever holding a batch's scores: a person at a time, (B, N, D) -> (B, N, D).
+    """Attention without ever holding a batch's scores on CPU: a person at a time, (B, N, D) -> (B, N, D).
 
     For the backward pass the scores of the first people are kept, up to `KEPT_BYTES`; those of the others are computed
     again, which costs one matrix product more where there were six.
@@ -115,6 +115,8 @@ def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, key
     person_bytes = 4 * heads * count**2
     if person_bytes <= TOGETHER_BYTES:
         return _attention(keep=True)(tokens, *folded, *inputs[1:])
+    if on_accelerator():  # which one person's products would leave idle
+        return _attention(keep=False)(tokens, *folded, *inputs[1:])
     kept = KEPT_BYTES // person_bytes
     if people is not None and people <= kept:
         return _each(inputs, folded, keep=True)
@@ -123,6 +125,19 @@ def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, key
     first, rest = (tuple(each[part] for each in inputs) for part in (slice(kept), slice(kept, None)))
     parts = [_each(first, folded, keep=True), _each(rest, folded, keep=False)]
     return ops.concatenate(parts, axis=0)
+
+
+def on_accelerator() -> bool:
+    """Whether computations run on a GPU or the like."""
+    if backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    if backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_logical_devices("GPU"))
+    return False
 
 
 def _each(inputs: tuple[Any, ...], folded: tuple[Any, Any, Any], keep: bool) -> Any:

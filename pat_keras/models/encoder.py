@@ -14,7 +14,7 @@ from keras import ops
 
 from pat_keras.config import WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
-from pat_keras.models.attention import UNSEEN
+from pat_keras.models.attention import UNSEEN, on_accelerator
 from pat_keras.models.layers import (
     PACKAGE,
     TransformerBlock,
@@ -27,11 +27,7 @@ from pat_keras.models.layers import (
 
 def compile_by_default() -> bool:
     """Whether XLA is the faster choice here: not for TensorFlow on CPU, where plain graphs were measured faster."""
-    if keras.backend.backend() != "tensorflow":
-        return keras.backend.backend() == "jax"
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+    return keras.backend.backend() == "jax" or on_accelerator()
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
