@@ -18,7 +18,7 @@ from pat_keras.errors import PATError
 
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 _WIDTH = 100
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+OK, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 
 def execute(
@@ -35,13 +35,13 @@ def execute(
 
     Returns:
         The exit status: 0 if the work is done; 2 for a bad flag, `PATError`, or a file or folder that the system
-        refuses to read or write; 130 if stopped by the keyboard.
+        refuses to read or write; 130 if stopped by the keyboard; 141 if nobody reads the output any more.
     """
     program = "pat-" + pathlib.PurePath(argv[0]).stem.removeprefix("pat-")  # also for `python -m pat_keras.apps.NAME`
-    if any(argument in _HELP for argument in argv[1:]):
-        print(help_text(program, doc, flag_values))
-        return OK
     try:
+        if any(argument in _HELP for argument in argv[1:]):
+            print(help_text(program, doc, flag_values), flush=True)
+            return OK
         rest = flag_values(list(argv))[1:]
         if rest:
             raise flags.Error(f"Unexpected argument {rest[0]!r}; settings are given as --name=value.")
@@ -50,6 +50,9 @@ def execute(
         return _fail(program, f"{error} See {program} --help.")
     except PATError as error:
         return _fail(program, str(error))
+    except BrokenPipeError:  # whoever read our output has stopped, as `--help | head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except OSError as error:
         if error.filename is None:
             raise
@@ -67,7 +70,7 @@ def help_text(program: str, doc: str, flag_values: flags.FlagValues) -> str:
         flag = flag_values[name]
         lines.append(f"  --[no]{name}" if flag.boolean else f"  --{name}")
         text = str(flag.help)
-        if flag.default is not None:
+        if flag.default not in (None, ""):
             default = flag.default_as_str.strip("'")  # absl puts quotes around it
             text += f" Default: {default}."
         lines += textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
