@@ -20,7 +20,7 @@ import numpy as np
 from pat_keras.checkpoints.damage import find_damage
 from pat_keras.checkpoints.layout import ORDER_ATTRIBUTE, Tensor, layout, tensor_paths
 from pat_keras.config import SIZES, EncoderConfig
-from pat_keras.errors import CheckpointError
+from pat_keras.errors import CheckpointError, PATError
 from pat_keras.models.mae import ORDERS
 
 ADVICE = "Fetch or write the file again; a file of another program needs converting first."
@@ -67,7 +67,7 @@ def read(path: pathlib.Path, config: EncoderConfig | None = None) -> Contents:
             _check_set(file, expected)
             arrays = {name: _read_tensor(file, name) for name in expected}
             return Contents(file.kind, config, arrays, _order(file))
-    except CheckpointError:
+    except PATError:
         raise
     except _DAMAGE as error:
         raise CheckpointError(
