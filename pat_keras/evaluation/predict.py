@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from pat_keras.checkpoints.saved import load_model
+from pat_keras.checkpoints.saved import load_classifier
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
@@ -98,9 +98,9 @@ def load_models(run: Run) -> list[PATClassifier]:
         CheckpointError: if one is absent or damaged.
     """
     if run.metrics.get("split") != "kfold":
-        return [load_model(run.folder / "model.keras")]
+        return [load_classifier(run.folder / "model.keras")]
     folds = len(run.metrics["folds"])
-    return [load_model(run.folder / "models" / f"fold_{number}.keras") for number in range(1, folds + 1)]
+    return [load_classifier(run.folder / "models" / f"fold_{number}.keras") for number in range(1, folds + 1)]
 
 
 def _scores(model: PATClassifier, activity: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pat_keras._version import __version__
-from pat_keras.checkpoints.saved import load_model, save_model
+from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.files import atomic_write
@@ -120,7 +120,8 @@ class RunWriter:
         for name, array in arrays.items():
             kind, part = name.split("/")
             parts[kind][part] = array
-        return Outcome(parts["predictions"], parts["baseline"], meta["history"]), load_model(self.model_path(number))
+        outcome = Outcome(parts["predictions"], parts["baseline"], meta["history"])
+        return outcome, load_classifier(self.model_path(number))
 
     def finish_split(self, number: int, outcome: Outcome, model: PATClassifier) -> None:
         """Save a split's model, then what it predicted: the second file says that both are there."""

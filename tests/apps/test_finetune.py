@@ -16,7 +16,7 @@ import pytest
 
 from pat_keras.apps.finetune import define_flags, main
 from pat_keras.apps.flags import finetune_config
-from pat_keras.checkpoints.saved import load_model
+from pat_keras.checkpoints.saved import load_classifier
 from pat_keras.checkpoints.store import load_state
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
@@ -49,7 +49,7 @@ def _finetune(*arguments: str | pathlib.Path) -> int:
 
 def _results(run: pathlib.Path) -> dict[str, object]:
     """What a run leaves, without times."""
-    models = [load_model(path) for path in sorted([*run.glob("model.keras"), *run.glob("models/*.keras")])]
+    models = [load_classifier(path) for path in sorted([*run.glob("model.keras"), *run.glob("models/*.keras")])]
     return {
         "weights": [array.tobytes() for model in models for array in model.get_weights()],
         "history": pl.read_csv(run / "history.csv").drop("seconds").rows(),
@@ -122,14 +122,14 @@ def test_a_finished_run_prints_its_table_again(finished, capsys) -> None:
     assert _results(finished) == before
 
 
-def test_arrays_are_the_same_data(folder, finished, tmp_path) -> None:
-    """X.npy and y.npy of one window a person: the same numbers as the cohort made of them."""
-    Cohort.from_arrays(np.load(folder / "X.npy"), np.load(folder / "y.npy")).write(tmp_path / "made.parquet")
-    arguments = [*_SMALL, "--epochs=1", "--nobaseline"]
-    array, made = tmp_path / "array", tmp_path / "made"
-    assert _finetune(f"--data={folder / 'X.npy'}", f"--labels={folder / 'y.npy'}", *arguments, f"--out={array}") == 0
-    assert _finetune(f"--data={tmp_path / 'made.parquet'}", *arguments, f"--out={made}") == 0
-    assert (array / "predictions.csv").read_text() == (made / "predictions.csv").read_text()
+def test_arrays_are_the_same_data(folder, tmp_path) -> None:
+    run = tmp_path / "run"
+    arguments = [*_SMALL, "--epochs=1", "--nobaseline", "--mode=linear_probe"]
+    assert _finetune(f"--data={folder / 'X.npy'}", f"--labels={folder / 'y.npy'}", *arguments, f"--out={run}") == 0
+    expected = Cohort.from_arrays(np.load(folder / "X.npy"), np.load(folder / "y.npy"))
+    data = json.loads((run / "data.json").read_text())
+    assert data["content_hash"] == expected.content_hash()
+    assert (data["people"], data["source"], data["synthetic"]) == (48, "X.npy", False)
 
 
 def test_fixed_scaling_is_warned_of_and_repaired(cohort, finished, tmp_path, capsys) -> None:
@@ -141,7 +141,7 @@ def test_fixed_scaling_is_warned_of_and_repaired(cohort, finished, tmp_path, cap
     assert "warning" not in capsys.readouterr().err
     assert (repaired / "metrics.json").read_text() == (finished / "metrics.json").read_text()
     assert "--repair_fixed_scaling=2.5,2.0" in (repaired / "flags.txt").read_text()
-    assert _finetune(*arguments, f"--out={tmp_path / 'warned'}") == 0
+    assert _finetune(*arguments, "--weights=nothing.h5", f"--out={tmp_path / 'warned'}") == 2  # warned before that
     assert "warning: one mean and deviation" in capsys.readouterr().err
 
 
@@ -289,12 +289,12 @@ def test_saved_models_in_a_fresh_process(finished) -> None:
     program = (
         "import sys, json, numpy as np, polars as pl\n"
         "import pat_keras as pat\n"
-        "from pat_keras.checkpoints.saved import load_model\n"
+        "from pat_keras.checkpoints.saved import load_classifier\n"
         "cohort = pat.Cohort.read(sys.argv[2])\n"
         "rows = pl.read_csv(sys.argv[1] + '/predictions.csv', schema_overrides={'participant_id': pl.String})\n"
         "keys = {key: i for i, key in enumerate(cohort.table.select('participant_id', 'window').rows())}\n"
         "windows = [keys[key] for key in rows.select('participant_id', 'window').rows()]\n"
-        "found = load_model(sys.argv[1] + '/model.keras').predict_proba(cohort.activity[windows])[:, 1]\n"
+        "found = load_classifier(sys.argv[1] + '/model.keras').predict_proba(cohort.activity[windows])[:, 1]\n"
         "print(json.dumps(float(np.abs(found - rows['probability'].to_numpy()).max())))\n"
     )
     data = next(line for line in (finished / "flags.txt").read_text().splitlines() if line.startswith("--data="))
