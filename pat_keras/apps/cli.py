@@ -101,6 +101,11 @@ def import_quietly() -> None:
             os.close(kept)
 
 
+def bar_interval() -> float:
+    """Seconds between two drawings of a progress bar: rarely where they would pile up in a file."""
+    return 0.1 if sys.stderr.isatty() else 10.0
+
+
 def _fail(program: str, message: str) -> int:
     print(f"{program}: " + " ".join(message.split()), file=sys.stderr)
     return BAD_INPUT

@@ -98,7 +98,8 @@ def _read(values: flags.FlagValues) -> Cohort:
             raise ConfigError("--labels and --participants go with arrays: expected --data=X.npy with them.")
         from pat_keras.data.simulate import simulate_cohort
 
-        return simulate_cohort()
+        # A demonstration that learns something, and ends within minutes on two cores.
+        return simulate_cohort(n_people=240, effect=2.0)
     if is_array(values.data) and not values.labels:
         raise ConfigError(f"--data={values.data} is an array; expected --labels=y.npy with it.")
     return read_cohort(values.data, values.labels, values.participants, values.label)

@@ -119,7 +119,14 @@ def prepare(values: flags.FlagValues) -> None:
         study,
         config,
         values.label,
-        lambda items: tqdm(items, desc=study.name, unit=" people", total=study.expected_people, file=sys.stderr),
+        lambda items: tqdm(
+            items,
+            desc=study.name,
+            unit=" people",
+            total=study.expected_people,
+            file=sys.stderr,
+            mininterval=cli.bar_interval(),
+        ),
     )
     _write(assembly, out, rejected, values.overwrite)
     if values.report:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tqdm import tqdm
 
+from pat_keras.apps.cli import bar_interval
 from pat_keras.training.loop import Row, Watcher
 
 
@@ -41,7 +42,13 @@ class TrainingProgress(Watcher):
 
     def on_start(self, stage: str, steps: int) -> None:
         """Open a bar."""
-        self._bar = tqdm(total=steps, desc=f"{self._split}: training ({stage})", unit="step", dynamic_ncols=True)
+        self._bar = tqdm(
+            total=steps,
+            desc=f"{self._split}: training ({stage})",
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=bar_interval(),
+        )
 
     def on_step(self) -> None:
         """Move the bar."""
