@@ -20,7 +20,7 @@ from typing import Any
 from keras import backend, ops
 
 # Scores of a layer kept for the backward pass, at most. Computing them again takes a fifth more time in training.
-KEPT_BYTES = 384 * 2**20
+KEPT_BYTES = 448 * 2**20
 
 # People whose scores are smaller than this go through together: the loop over people would cost more than it saves.
 TOGETHER_BYTES = 2**20
@@ -28,8 +28,8 @@ TOGETHER_BYTES = 2**20
 # Added to the scores of keys that are not to be seen: their softmax is exactly 0, and never NaN even if all are.
 UNSEEN = -1e9
 
-# People that TensorFlow may work on at the same time.
-AT_ONCE = 2
+# People that TensorFlow may work on at the same time: two are a little faster, but computing scores again takes memory.
+AT_ONCE = {"kept": 2, "again": 1}
 
 
 def fold_kernels(
@@ -152,12 +152,8 @@ def _each(inputs: tuple[Any, ...], folded: tuple[Any, Any, Any], keep: bool) -> 
     import tensorflow as tf
 
     # Keras' own map lets TensorFlow work on ten people at once, which takes two to four times the memory.
-    return tf.map_fn(
-        person,
-        inputs,
-        fn_output_signature=inputs[0].dtype,
-        parallel_iterations=1 if tf.executing_eagerly() else AT_ONCE,
-    )
+    at_once = 1 if tf.executing_eagerly() else AT_ONCE["kept" if keep else "again"]
+    return tf.map_fn(person, inputs, fn_output_signature=inputs[0].dtype, parallel_iterations=at_once)
 
 
 def _attention(keep: bool) -> Any:
