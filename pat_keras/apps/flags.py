@@ -25,6 +25,7 @@ def define_output(values: flags.FlagValues, help_text: str) -> None:
 # Help of the flags of `finetune_config`, by the attribute of FinetuneConfig that each sets.
 _FINETUNE_HELP = {
     "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",
+    "model": "pat, or a network that the paper set beside it: lstm, cnn1d, cnn3d, convlstm.",
     "weights": "Weights to start from: the path of an official .h5 file, or a preset such as pat_large_29k. Empty for "
     "random weights.",
     "size": "Size of the encoder, where --weights does not tell it.",
@@ -33,14 +34,27 @@ _FINETUNE_HELP = {
     "mode": "full: everything learns. linear_probe: the encoder stays exactly as it is. two_stage: first the head "
     "alone for --probe_epochs, then everything.",
     "probe_epochs": "Training epochs of the first stage of --mode=two_stage.",
+    "unfreeze_epochs": "Gradual unfreezing: the head learns first, and every so many training epochs one block more, "
+    "from the last to the first, at last the embedding. 0: off.",
     "encoder_learning_rate": f"Learning rate of the encoder. Default: {ENCODER_RATE_PRETRAINED:g} from --weights, "
     f"{ENCODER_RATE_RANDOM:g} from random ones.",
     "head_learning_rate": "Learning rate of the head.",
+    "layer_decay": "The encoder's rate is multiplied by this once for every block above. 1: off.",
     "schedule": "constant, or cosine: the rates fall to zero over --schedule_epochs.",
     "schedule_epochs": "Training epochs over which a cosine falls; --epochs if not given.",
     "warmup_epochs": "Training epochs over which the rates rise from zero at the start.",
     "optimizer": "adam, or sgd with momentum 0.9. With --weight_decay, adam is AdamW.",
     "weight_decay": "Decay of kernels, times the learning rate, decoupled from the gradient.",
+    "label_smoothing": "Share of a target that is spread over all classes.",
+    "focal_gamma": "Exponent of the focal loss. 0: cross-entropy.",
+    "mixup": "Alpha of mixup. 0: off.",
+    "averaging": "Of the weights over training, which are then validated and kept: ema (exponential, over steps), swa "
+    "(equal, over training epochs), none.",
+    "ema_decay": "Of --averaging=ema, for each step.",
+    "augment_days": "Let a training week begin with a random day of it.",
+    "augment_minutes": "Shift a training week in a circle by up to so many minutes.",
+    "augment_scale": "Multiply a training week's raw activity by exp(s z), z standard normal; this is s.",
+    "augment_mask_hours": "Hide so many random hours of a training week.",
     "batch_size": "Windows in a training step.",
     "epochs": "Training epochs at most.",
     "patience": "Stop after so many training epochs without a better validation value; the best weights are kept.",
@@ -48,39 +62,52 @@ _FINETUNE_HELP = {
     "class_weight": "balanced: classes weigh the same in total. paper: {0: share of positives, 1: share of negatives}. "
     "none.",
     "dropout": "Dropout rate in the encoder's blocks and before the head.",
+    "recalibration": "Of the probabilities, after training. prior: take the class weights out, so that probabilities "
+    "mean what they say. platt: fit a slope and an intercept on validation people. none.",
+    "smoothing": "Of raw minutes: savitzky_golay (window 51, order 3), or none.",
     "standardize": "Scaling, fitted on training people: per_minute, per_recording, cohort, none; auto: per_minute from "
     "--weights, which were pretrained so, cohort from random ones. paper: train, validation and test each by their own "
     "statistics, as the authors did (test people then influence their own scaling).",
     "missing": "Windows with missing minutes (gaps, or non-wear taken out by pat-prepare): refuse them with an error, "
     "or mask: patches known less than --min_worn_share are not looked at, other gaps count as the mean.",
     "min_worn_share": "Share of a patch's minutes that must be known, for --missing=mask.",
-    "split": "holdout; kfold (everybody is tested once, in --folds folds); or column: --split_column of the cohort "
-    "says train, validation or test.",
+    "split": "holdout; kfold (everybody is tested once, in --folds folds); leave_one_out (everybody is tested by a "
+    "model of all others); list (those of --test_people are tested); or column: --split_column of the cohort says "
+    "train, validation or test.",
+    "test_people": "For --split=list: a file of participant ids, one a line, or the name of a list that comes with the "
+    "package, such as nhanes_2005_2006.",
+    "train_size": "People of training and validation together, drawn by the seed. All who are not tested if not given.",
     "split_column": "Column of the cohort for --split=column.",
-    "folds": "Folds of --split=kfold. As many as people leaves one participant out at a time.",
+    "folds": "Folds of --split=kfold.",
     "validation_fraction": "Share of the people not tested who decide when to stop, and the threshold.",
     "test_fraction": "Share of all people who are tested, for --split=holdout.",
     "seed": "Of the split, random weights, order of windows and dropout.",
+    "split_seed": "Of the split alone; --seed if not given.",
     "precision": "Of the arithmetic. mixed_bfloat16 is faster on recent hardware and rounds tokens to about 0.05.",
     "jit": "Compile with XLA: auto (where it was measured faster: not on CPU with TensorFlow), on, off.",
     "baseline": "Also score a logistic regression on simple daily features, on the same people.",
 }
 _FINETUNE_CHOICES = {
     "task": choices.TASKS,
+    "model": choices.MODELS,
     "size": choices.SIZES,
     "embedding": choices.EMBEDDINGS,
     "head": choices.HEADS,
     "mode": choices.MODES,
     "schedule": choices.SCHEDULES,
     "optimizer": choices.OPTIMIZERS,
+    "averaging": choices.AVERAGING,
     "monitor": choices.MONITORS,
     "class_weight": choices.CLASS_WEIGHTS,
+    "recalibration": choices.RECALIBRATION,
+    "smoothing": choices.SMOOTHING,
     "standardize": choices.STANDARDIZE,
     "missing": choices.MISSING,
     "split": choices.SPLITS,
     "precision": choices.PRECISIONS,
     "jit": choices.JIT,
 }
+_NUMBERS_OR_NONE = {"encoder_learning_rate": float, "schedule_epochs": int, "train_size": int, "split_seed": int}
 _DEFINE: dict[type, Any] = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -97,8 +124,14 @@ def define_finetune(values: flags.FlagValues) -> None:
         if name in _FINETUNE_CHOICES:
             flags.DEFINE_enum(name, value, _FINETUNE_CHOICES[name], help_text, flag_values=values)
             continue
-        kind = {"encoder_learning_rate": float, "schedule_epochs": int}.get(name, type(value))
+        kind = _NUMBERS_OR_NONE.get(name, type(value))
         _DEFINE[kind](name, value, help_text, flag_values=values)
+    flags.DEFINE_list(
+        "subgroups",
+        [],
+        "Columns of the cohort, such as sex,age: results are given for each of their values (or bands) too.",
+        flag_values=values,
+    )
     define_repair(values)
 
 
@@ -137,6 +170,6 @@ def finetune_config(values: flags.FlagValues) -> FinetuneConfig:
     Raises:
         ConfigError: for values that don't exist or don't go together.
     """
-    names = [field.name for field in dataclasses.fields(FinetuneConfig) if field.name != "repair_fixed_scaling"]
-    settings = {name: getattr(values, name) for name in names}
-    return FinetuneConfig(**settings, repair_fixed_scaling=repair_scaling(values))
+    others: dict[str, Any] = {"repair_fixed_scaling": repair_scaling(values), "subgroups": tuple(values.subgroups)}
+    names = [field.name for field in dataclasses.fields(FinetuneConfig) if field.name not in others]
+    return FinetuneConfig(**{name: getattr(values, name) for name in names}, **others)
