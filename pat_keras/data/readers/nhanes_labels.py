@@ -110,6 +110,7 @@ class Rule:
 
 RULES: dict[str, Rule] = {
     "age": Rule("DEMO", ("RIDAGEYR",), pl.col("RIDAGEYR"), "years at screening", "no age in DEMO"),
+    "age_over_60": Rule("DEMO", ("RIDAGEYR",), pl.col("RIDAGEYR") > 60, "1 older than 60, else 0", "no age in DEMO"),
     "sex": Rule("DEMO", ("RIAGENDR",), pl.col("RIAGENDR") == 2, "0 male, 1 female", "no sex in DEMO"),
     "phq9": Rule("DPQ", _PHQ9, _PHQ9_SUM, "PHQ-9 sum, 0-27", "no PHQ-9, or not complete", adults=True, not_in="C"),
     "depression": Rule(

@@ -88,7 +88,16 @@ def test_zeros_that_became_tiny_numbers_are_zeros(tmp_path):
 def test_cycle_c_has_no_questionnaires_of_d(tmp_path):
     study = read_nhanes(write_nhanes(tmp_path, [paxraw_rows(101, 100)], cycle="C"), "C", "sex")
     assert study.name == "NHANES 2003-2004" and "2003-2004" in study.citation
-    assert study.people.columns == ["participant_id", "age", "sex", "benzodiazepine", "ssri", "bmi", "bmi_30"]
+    assert study.people.columns == [
+        "participant_id",
+        "age",
+        "age_over_60",
+        "sex",
+        "benzodiazepine",
+        "ssri",
+        "bmi",
+        "bmi_30",
+    ]
     assert len(list(study.recordings)) == 1
 
 
@@ -168,6 +177,7 @@ def test_file_names_in_any_case(tmp_path):
 
 LABELS = {  # of people 101 to 110
     "age": [40, 50, 30, 20, 60, 17, 18, 85, 33, 44],
+    "age_over_60": [0, 0, 0, 0, 0, 0, 0, 1, 0, 0],
     "sex": [0, 1] * 5,
     "phq9": [0, 10, 9, None, None, None, 0, 0, None, None],
     "depression": [0, 1, 0, None, None, None, 0, 0, None, None],
