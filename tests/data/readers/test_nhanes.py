@@ -214,7 +214,7 @@ def test_labels_whose_files_are_not_there_are_left_out(tmp_path):
         ("D", "DPQ", "depression", r"the label depression needs DPQ_D\.xpt, which is not there"),
         ("D", "DEMO", "depression", r"the label depression needs DEMO_D\.xpt"),
         ("D", "BMX", "bmi_30", r"needs BMX_D\.xpt"),
-        ("D", "", "depressed", "no rule for the label 'depressed', expected one of age, sex"),
+        ("D", "", "depressed", "no rule for the label 'depressed', expected one of age, age_over_60"),
         ("C", "", "depression", "NHANES 2003-2004: depression can't be had, since this cycle has no DPQ file"),
     ],
 )
