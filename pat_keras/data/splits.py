@@ -9,17 +9,23 @@ Axes: B windows, P people.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from pat_keras.config import TASKS
-from pat_keras.errors import CohortError, LabelError
+from pat_keras.data.people import PeopleList
+from pat_keras.data.strata import (
+    check_class_sizes,
+    check_wanted,
+    draw,
+    is_classes,
+    needed_for,
+    people_and_labels,
+    strata_of,
+)
+from pat_keras.errors import CohortError
 
 PARTS = ("train", "validation", "test")
-
-_QUANTILE_BINS = 5  # strata of a value to predict
-_MOST_CLASSES = 20  # whole numbers with more different values than this are values to predict, if no task is given
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,12 +37,14 @@ class Split:
         validation: what the number of epochs, a threshold and the like are chosen by.
         test: what is scored, once.
         name: such as "holdout" or "fold 2 of 5".
+        left_out: people who are in no part, by the reason why.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     name: str
+    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in PARTS:
@@ -97,21 +105,21 @@ def holdout(
         LabelError: if a label is missing, there is one class only, or a class has too few people for the parts.
         CohortError: if the arguments don't fit each other, or there are too few people.
     """
-    people, label = _people(participant_id, y)
+    people, label = people_and_labels(participant_id, y)
     for name, fraction in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
         if not 0 <= fraction < 1:
             raise CohortError(f"holdout: {name} is {fraction:g}, expected a number from 0 up to 1.")
-    strata = _strata(label, task) if stratify else np.zeros(len(people), dtype=np.int64)
+    strata = strata_of(label, task) if stratify else np.zeros(len(people), dtype=np.int64)
     n_parts = 1 + (test_fraction > 0) + (validation_fraction > 0)
-    each = _is_classes(label, task) and stratify
+    each = is_classes(label, task) and stratify
     if each:
-        _check_class_sizes(label, n_parts, "holdout")
+        check_class_sizes(label, n_parts, "holdout")
     rng = np.random.default_rng(seed)
-    in_test = _draw(strata, test_fraction, rng, each, leave=n_parts - 1)
+    in_test = draw(strata, test_fraction, rng, each, leave=n_parts - 1)
     in_validation = np.zeros(len(people), dtype=bool)
-    in_validation[~in_test] = _draw(strata[~in_test], validation_fraction, rng, each, leave=1)
-    _check_wanted(in_test, test_fraction, "test", "holdout")
-    _check_wanted(in_validation, validation_fraction, "validation", "holdout")
+    in_validation[~in_test] = draw(strata[~in_test], validation_fraction, rng, each, leave=1)
+    check_wanted(in_test, test_fraction, "test", "holdout")
+    check_wanted(in_validation, validation_fraction, "validation", "holdout")
     return _split(participant_id, people, in_validation, in_test, "holdout")
 
 
@@ -127,7 +135,7 @@ def kfold(
 ) -> list[Split]:
     """Grouped cross-validation: each person is in the test part of one split, in `folds` parts of nearly equal size.
 
-    As many folds as people leave one participant out each time.
+    As many folds as people leave one participant out each time; `leave_one_out` does so and keeps the classes alike.
 
     Args:
         participant_id: (B,) whose window it is.
@@ -143,16 +151,16 @@ def kfold(
             as folds, and one for each other part beside those in test.
         CohortError: if the arguments don't fit each other, or there are too few people.
     """
-    people, label = _people(participant_id, y)
+    people, label = people_and_labels(participant_id, y)
     if not 2 <= folds <= len(people):
         raise CohortError(f"kfold: {folds} folds of {len(people)} people, expected from 2 to {len(people)}.")
     if not 0 <= validation_fraction < 1:
         raise CohortError(f"kfold: validation_fraction is {validation_fraction:g}, expected a number from 0 up to 1.")
-    strata = _strata(label, task) if stratify else np.zeros(len(people), dtype=np.int64)
-    each = _is_classes(label, task) and stratify
+    strata = strata_of(label, task) if stratify else np.zeros(len(people), dtype=np.int64)
+    each = is_classes(label, task) and stratify
     if each:
-        needed = _needed_for(folds, len(people), 1 + (validation_fraction > 0))
-        _check_class_sizes(label, needed, f"kfold, {folds} folds")
+        needed = needed_for(folds, len(people), 1 + (validation_fraction > 0))
+        check_class_sizes(label, needed, f"kfold, {folds} folds")
     rng = np.random.default_rng(seed)
     # Dealt like cards, class after class, so that folds are alike in size and in every class.
     dealt = np.concatenate([rng.permutation(np.flatnonzero(strata == stratum)) for stratum in np.unique(strata)])
@@ -162,10 +170,130 @@ def kfold(
     for number in range(folds):
         in_test = fold == number
         in_validation = np.zeros(len(people), dtype=bool)
-        in_validation[~in_test] = _draw(strata[~in_test], validation_fraction, rng, each, leave=1)
-        _check_wanted(in_validation, validation_fraction, "validation", f"kfold, {folds} folds")
+        in_validation[~in_test] = draw(strata[~in_test], validation_fraction, rng, each, leave=1)
+        check_wanted(in_validation, validation_fraction, "validation", f"kfold, {folds} folds")
         splits.append(_split(participant_id, people, in_validation, in_test, f"fold {number + 1} of {folds}"))
     return splits
+
+
+def leave_one_out(
+    participant_id: np.ndarray,
+    y: np.ndarray,
+    *,
+    validation_fraction: float,
+    seed: int,
+    task: str | None = None,
+) -> list[Split]:
+    """One split a person, who is tested by a model of the others; validation people are drawn from these anew.
+
+    Beside the tested person, one of each other class is left out, at random, so that training and validation hold the
+    same numbers of each class whoever is tested. Without this the share of a class among the others tells which class
+    the tested person is of, and a model that only learns that share scores its cases below its controls: an AUC near 0
+    where nothing is to be learned (Austin, Pe'er and Korem, arXiv 2406.01652). Values to predict have no such remedy.
+
+    Args:
+        participant_id: (B,) whose window it is.
+        y: (B,) labels, none missing.
+        validation_fraction: share of the people beside the tested one.
+        seed: of the draws.
+        task: as in `holdout`.
+
+    Raises:
+        LabelError: if a label is missing, there is one class only, or a class has too few people.
+        CohortError: if the arguments don't fit each other, or there are too few people.
+    """
+    people, label = people_and_labels(participant_id, y)
+    strata, each = strata_of(label, task), is_classes(label, task)
+    if each:
+        check_class_sizes(label, 2 + (validation_fraction > 0), "leave one out")
+    rng = np.random.default_rng(seed)
+    splits = []
+    for number in range(len(people)):
+        used = np.arange(len(people)) != number
+        if each:
+            for other in np.unique(strata[strata != strata[number]]):
+                used[rng.choice(np.flatnonzero(strata == other))] = False
+        in_validation = np.zeros(len(people), dtype=bool)
+        in_validation[used] = draw(strata[used], validation_fraction, rng, each, leave=1)
+        check_wanted(in_validation, validation_fraction, "validation", "leave one out")
+        part = np.where(in_validation, 1, np.where(used, 0, -1))
+        part[number] = 2
+        left_out = int((part < 0).sum())
+        reasons = {"left out so that the shares of the classes are always the same": left_out} if left_out else {}
+        splits.append(_split_by_part(participant_id, people, part, f"person {number + 1} of {len(people)}", reasons))
+    return splits
+
+
+def from_list(
+    participant_id: np.ndarray,
+    y: np.ndarray,
+    people: PeopleList,
+    *,
+    validation_fraction: float,
+    seed: int,
+    group: np.ndarray | None = None,
+    known: Collection[str] = (),
+    task: str | None = None,
+) -> Split:
+    """The people of a list are tested. Validation is that of the list, or drawn from the others if it names nobody.
+
+    Args:
+        participant_id: (B,) whose window it is.
+        y: (B,) labels, none missing.
+        people: the list.
+        validation_fraction: share of the people who are not on the list, if it names no validation people.
+        seed: of that draw.
+        group: (B,) who is kept together. People of the same group as somebody on the list, and not on it themselves,
+            are left out and counted.
+        known: ids that are right though they have no window here, such as people without the label.
+        task: as in `holdout`.
+
+    Raises:
+        CohortError: if ids of the list are unknown (of a list that comes with the package they may be: it is for every
+            cohort of a study), nobody on it is here, or nobody else is.
+        LabelError: as `holdout`.
+    """
+    ids = np.asarray(participant_id)
+    group = ids if group is None else np.asarray(group)
+    here = set(ids.tolist())
+    absent = [name for name in (*people.test, *people.validation) if name not in here]
+    unknown = [name for name in absent if name not in set(known)]
+    if not here.intersection(people.test):
+        raise CohortError(
+            f"{people.where}: nobody on the list is among the {len(here)} people with this label (listed are ids such "
+            f"as {people.test[0]!r}, here are such as {ids[0]!r}). Give the list of this study, with ids as in the cohort."
+        )
+    if unknown and not people.shipped:
+        raise CohortError(
+            f"{people.where}: {len(unknown)} of {len(people.test) + len(people.validation)} ids are of nobody in the "
+            f"cohort (such as {unknown[0]!r}, where the cohort has such as {ids[0]!r}). Correct or remove them."
+        )
+    part = np.zeros(len(ids), dtype=np.int64)
+    part[np.isin(ids, people.validation)] = 1
+    part[np.isin(ids, people.test)] = 2
+    beside_test = (part != 2) & np.isin(group, group[part == 2])
+    beside_validation = (part == 0) & ~beside_test & np.isin(group, group[part == 1])
+    part[beside_test | beside_validation] = -1
+    rest = np.flatnonzero(part == 0)
+    if not people.validation and rest.size:
+        drawn = holdout(
+            group[rest],
+            np.asarray(y)[rest],
+            validation_fraction=validation_fraction,
+            test_fraction=0,
+            seed=seed,
+            task=task,
+        )
+        part[rest[drawn.validation]] = 1
+    counts = {
+        "on the list, without a window or a label here": len(absent),
+        "share recordings with somebody on the list": np.unique(ids[part < 0]).size,
+    }
+    train, validation, test = (np.flatnonzero(part == number) for number in range(len(PARTS)))
+    left_out = {reason: count for reason, count in counts.items() if count}
+    split = Split(train, validation, test, f"list {people.where}", left_out)
+    check_disjoint(split, participant_id)
+    return split
 
 
 def from_column(participant_id: np.ndarray, values: Sequence[str | None] | np.ndarray) -> Split:
@@ -189,99 +317,19 @@ def from_column(participant_id: np.ndarray, values: Sequence[str | None] | np.nd
     return split
 
 
-def _people(participant_id: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted ids (P,), and each person's largest label (P,)."""
-    ids, y = np.asarray(participant_id), np.asarray(y, dtype=np.float64)
-    if ids.ndim != 1 or ids.shape != y.shape or not ids.size:
-        raise CohortError(
-            f"split: ids of shape {ids.shape} and labels of shape {y.shape}, expected one of each a window."
-        )
-    if not np.isfinite(y).all():
-        raise LabelError(
-            f"split: {int((~np.isfinite(y)).sum())} of {y.size} labels are missing or infinite. Drop these windows "
-            "first."
-        )
-    people, person = np.unique(ids, return_inverse=True)
-    label = np.full(len(people), -np.inf)
-    np.maximum.at(label, person, y)
-    return people, label
-
-
-def _is_classes(label: np.ndarray, task: str | None) -> bool:
-    if task is not None and task not in TASKS:
-        raise CohortError(f"split: the task is {task!r}, expected one of {', '.join(TASKS)}.")
-    if task is not None:
-        return task != "regression"
-    return bool((label == np.rint(label)).all()) and np.unique(label).size <= _MOST_CLASSES
-
-
-def _strata(label: np.ndarray, task: str | None) -> np.ndarray:
-    """(P,) the number of each person's class, or of the fifth of the values that theirs is in."""
-    if _is_classes(label, task):
-        return np.unique(label, return_inverse=True)[1].astype(np.int64)
-    bins = min(_QUANTILE_BINS, max(1, len(label) // 10))
-    edges = np.quantile(label, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.searchsorted(edges, label, side="right").astype(np.int64)
-
-
-def _needed_for(folds: int, n_people: int, n_training_parts: int) -> int:
-    """People of a class that cross-validation needs: one in each test part, and one in each other part beside them."""
-    if folds == n_people:  # a test part is one person, of one class
-        return 1 + n_training_parts
-    needed = folds
-    while needed - -(-needed // folds) < n_training_parts:
-        needed += 1
-    return needed
-
-
-def _check_class_sizes(label: np.ndarray, needed: int, what: str) -> None:
-    classes, counts = np.unique(label, return_counts=True)
-    found = ", ".join(f"{count} people with {value:g}" for value, count in zip(classes, counts, strict=True))
-    if len(classes) < 2:
-        raise LabelError(f"{what}: the label has one class only ({found}), expected two or more. Check its rule.")
-    if counts.min() < needed:
-        raise LabelError(
-            f"{what}: there are {found}; expected at least {needed} people of each class, so that every part has one. "
-            "Use fewer parts, join classes, or add people."
-        )
-
-
-def _check_wanted(drawn: np.ndarray, fraction: float, part: str, what: str) -> None:
-    if fraction > 0 and not drawn.any():
-        raise CohortError(
-            f"{what}: {fraction:g} of {len(drawn)} people leaves nobody for {part}. Use a larger fraction, or more "
-            "people."
-        )
-
-
-def _draw(strata: np.ndarray, fraction: float, rng: np.random.Generator, each: bool, leave: int) -> np.ndarray:
-    """(P,) true for a random `fraction` of the people: of each stratum as nearly as whole people allow.
-
-    With `each`, at least one of each stratum is drawn, and `leave` of each are left.
-    """
-    drawn = np.zeros(len(strata), dtype=bool)
-    if fraction == 0:
-        return drawn
-    numbers, sizes = np.unique(strata, return_counts=True)
-    most = np.maximum(sizes - leave, 0) if each else sizes
-    exact = fraction * sizes
-    take = np.minimum(np.maximum(np.floor(exact).astype(np.int64), int(each)), most)
-    # The largest remainders get the people that rounding down has left over; equal ones in random order.
-    order = rng.permutation(len(numbers))
-    for index in order[np.argsort((take - exact)[order], kind="stable")]:
-        if take.sum() < round(fraction * len(strata)) and take[index] < most[index]:
-            take[index] += 1
-    for number, count in zip(numbers, take, strict=True):
-        drawn[rng.permutation(np.flatnonzero(strata == number))[:count]] = True
-    return drawn
-
-
 def _split(
     participant_id: np.ndarray, people: np.ndarray, in_validation: np.ndarray, in_test: np.ndarray, name: str
 ) -> Split:
     """The windows of the people in each part."""
-    part = np.where(in_test, 2, np.where(in_validation, 1, 0))[np.searchsorted(people, participant_id)]
-    train, validation, test = (np.flatnonzero(part == number) for number in range(len(PARTS)))
-    split = Split(train, validation, test, name)
+    return _split_by_part(participant_id, people, np.where(in_test, 2, np.where(in_validation, 1, 0)), name, {})
+
+
+def _split_by_part(
+    participant_id: np.ndarray, people: np.ndarray, part: np.ndarray, name: str, left_out: dict[str, int]
+) -> Split:
+    """The windows of the people (P,) whose part (P,) is a number in `PARTS`, or -1 for none."""
+    of_window = part[np.searchsorted(people, participant_id)]
+    train, validation, test = (np.flatnonzero(of_window == number) for number in range(len(PARTS)))
+    split = Split(train, validation, test, name, left_out)
     check_disjoint(split, participant_id)
     return split

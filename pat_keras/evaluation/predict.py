@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from pat_keras.checkpoints.saved import load_classifier
+from pat_keras.config import CROSS_VALIDATION
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
@@ -97,7 +98,7 @@ def load_models(run: Run) -> list[PATClassifier]:
     Raises:
         CheckpointError: if one is absent or damaged.
     """
-    if run.metrics.get("split") != "kfold":
+    if run.metrics.get("split") not in CROSS_VALIDATION:
         return [load_classifier(run.folder / "model.keras")]
     folds = len(run.metrics["folds"])
     return [load_classifier(run.folder / "models" / f"fold_{number}.keras") for number in range(1, folds + 1)]

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pat_keras.config import FinetuneConfig
+from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data import splits
 from pat_keras.data.assembly import GROUP_COLUMN
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.people import read_people
+from pat_keras.data.split_parts import take_people
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.errors import CohortError, LabelError
@@ -38,6 +40,7 @@ class LabelledData:
             `pat_keras.data.assembly`).
         classes: the labels of the classes as the cohort has them; none for a regression.
         account: for data.json.
+        without_label: ids of the people of the cohort who were left out for want of the label.
     """
 
     cohort: Cohort
@@ -47,6 +50,7 @@ class LabelledData:
     group: np.ndarray
     classes: list[float]
     account: dict[str, Any]
+    without_label: frozenset[str] = frozenset()
 
 
 def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Callable[[str], None]) -> LabelledData:
@@ -67,7 +71,7 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
     known = ~np.isnan(values)
     if not known.any():
         raise LabelError(f"label {label!r}: missing in all {len(values)} windows. Choose another label.")
-    n_people = cohort.n_people
+    everybody = frozenset(cohort.table["participant_id"].to_list())
     # Sorted, so that results don't depend on the order of the rows in the file.
     order = cohort.table.select(pl.arg_sort_by("participant_id", "window")).to_series().to_numpy()
     rows = order[known[order]]
@@ -75,6 +79,7 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
         cohort, values = cohort.select(rows), values[rows]
     y, classes = _targets(values, label, config.task)
     people = by_participant(cohort.participant_id, y, y)
+    without_label = everybody.difference(people.participant_id.tolist())
     activity = _complete(cohort, config)
     finding = detect_scaling(activity)
     # Scaled once and taken as it is: what was asked for. One mean and deviation for everybody is never that.
@@ -84,7 +89,7 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
         "label": label,
         "windows": cohort.n_windows,
         "people": cohort.n_people,
-        "people_without_label": n_people - cohort.n_people,
+        "people_without_label": len(without_label),
         "minutes": cohort.length,
         "content_hash": cohort.content_hash(),
         "synthetic": bool(cohort.metadata.get("synthetic")),
@@ -93,7 +98,7 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
     }
     if classes:
         account["people_by_class"] = _people_by_class(people.y, classes)
-    return LabelledData(cohort, activity, y, cohort.participant_id, _groups(cohort), classes, account)
+    return LabelledData(cohort, activity, y, cohort.participant_id, _groups(cohort), classes, account, without_label)
 
 
 def _groups(cohort: Cohort) -> np.ndarray:
@@ -158,37 +163,61 @@ def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
     Raises:
         CohortError, LabelError: if a part would be empty or lack a class, or somebody would be in two parts.
     """
-    group, fraction = data.group, config.validation_fraction
-    # By the classes' own labels, which errors then name.
-    y = data.y if config.task == "regression" else np.asarray(data.classes)[data.y.astype(int)]
-    if config.split == "kfold":
-        parts = splits.kfold(
-            group, y, folds=config.folds, validation_fraction=fraction, seed=config.seed, task=config.task
-        )
-    elif config.split == "holdout":
+    seed = split_seed(config)
+    parts = _drawn(data, config, seed)
+    if config.train_size is not None:
         parts = [
-            splits.holdout(
-                group,
-                y,
-                validation_fraction=fraction,
-                test_fraction=config.test_fraction,
-                seed=config.seed,
-                task=config.task,
-            )
+            # A draw of its own for each fold, so that what is left out is not the same everywhere.
+            take_people(split, data.participant_id, data.y, config.train_size, seed + number, config.task)
+            for number, split in enumerate(parts)
         ]
-    else:
-        table = data.cohort.table
-        if config.split_column not in table.columns:
-            there = ", ".join(data.cohort.columns) or "none"
-            raise CohortError(
-                f"split: found no column {config.split_column!r}, expected one of the cohort's: {there}. Name it by "
-                "--split_column."
-            )
-        parts = [splits.from_column(data.participant_id, table[config.split_column].to_list())]
     for split in parts:
         splits.check_disjoint(split, data.participant_id)
         _check_parts(data, split, config)
     return parts
+
+
+def split_seed(config: FinetuneConfig) -> int:
+    """The seed that draws the people."""
+    return config.seed if config.split_seed is None else config.split_seed
+
+
+def _drawn(data: LabelledData, config: FinetuneConfig, seed: int) -> list[Split]:
+    """The splits of everybody."""
+    # By the classes' own labels, which errors then name.
+    y = data.y if config.task == "regression" else np.asarray(data.classes)[data.y.astype(int)]
+    fraction, task = config.validation_fraction, config.task
+    if config.split == "kfold":
+        return splits.kfold(data.group, y, folds=config.folds, validation_fraction=fraction, seed=seed, task=task)
+    if config.split == "leave_one_out":
+        return splits.leave_one_out(data.group, y, validation_fraction=fraction, seed=seed, task=task)
+    if config.split == "holdout":
+        return [
+            splits.holdout(
+                data.group, y, validation_fraction=fraction, test_fraction=config.test_fraction, seed=seed, task=task
+            )
+        ]
+    if config.split == "list":
+        return [
+            splits.from_list(
+                data.participant_id,
+                y,
+                read_people(config.test_people),
+                validation_fraction=fraction,
+                seed=seed,
+                group=data.group,
+                known=data.without_label,
+                task=task,
+            )
+        ]
+    table = data.cohort.table
+    if config.split_column not in table.columns:
+        there = ", ".join(data.cohort.columns) or "none"
+        raise CohortError(
+            f"split: found no column {config.split_column!r}, expected one of the cohort's: {there}. Name it by "
+            "--split_column."
+        )
+    return [splits.from_column(data.participant_id, table[config.split_column].to_list())]
 
 
 def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> None:
@@ -201,7 +230,7 @@ def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> No
         rows = getattr(split, name)
         if not len(rows):
             raise CohortError(f"{split.name}: nobody is in {name}, expected some people in every part.")
-        if config.task == "regression" or (name == "test" and config.split == "kfold"):
+        if config.task == "regression" or (name == "test" and config.split in CROSS_VALIDATION):
             continue
         least = 2 if name == "train" and config.baseline else 1
         counts = count_part(data, rows)["people_by_class"]

@@ -17,7 +17,7 @@ import polars as pl
 from pat_keras._version import __version__
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.checkpoints.store import load_state, save_state
-from pat_keras.config import FinetuneConfig
+from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.files import atomic_write
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.errors import RunError
@@ -62,14 +62,19 @@ class RunWriter:
         flags: str,
         resume: bool,
     ) -> None:
-        self.folder, self._single = folder, config.split != "kfold"
+        self.folder, self._single = folder, config.split not in CROSS_VALIDATION
         stated = {"label": data.account["label"], **config.to_dict()}
         if resume:
             self._check_same(stated, data.account)
             return
         check_free(folder)
         counts = [
-            {"name": split.name, **{part: count_part(data, getattr(split, part)) for part in PARTS}} for split in parts
+            {
+                "name": split.name,
+                **{part: count_part(data, getattr(split, part)) for part in PARTS},
+                "left_out": split.left_out,
+            }
+            for split in parts
         ]
         # Made beside its place and moved there whole: a folder that exists is a run that can be resumed.
         folder.parent.mkdir(parents=True, exist_ok=True)

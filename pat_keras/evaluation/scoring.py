@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pat_keras.config import FinetuneConfig
+from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.splits import Split
 from pat_keras.evaluation.metrics import (
     People,
@@ -80,7 +80,7 @@ def score_run(
         "split": config.split,
         "test": evaluate(task, model.y, model.score, model.threshold, seed=seed),
     }
-    if config.split == "kfold":
+    if config.split in CROSS_VALIDATION:
         metrics["folds"] = [_fold(number, held, task) for number, held in enumerate(held_out, 1)]
     else:
         people = held_out[0].validation

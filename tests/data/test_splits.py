@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pat_keras.data.splits import PARTS, Split, check_disjoint, from_column, holdout, kfold
+from pat_keras.data.people import PeopleList
+from pat_keras.data.splits import PARTS, Split, check_disjoint, from_column, from_list, holdout, kfold, leave_one_out
 from pat_keras.errors import CohortError, LabelError
 
 
@@ -109,6 +110,83 @@ def test_leave_one_participant_out() -> None:
     ids, y = people([6, 5])
     splits = kfold(ids, y, folds=11, validation_fraction=0.2, seed=0)
     assert sorted(name for split in splits for name in in_part(split, ids)["test"]) == sorted(set(ids.tolist()))
+
+
+@settings(max_examples=30, deadline=None)
+@given(cohorts, st.sampled_from([0.0, 0.2, 0.5]), st.integers(0, 10))
+def test_leave_one_out_tests_everybody_once_beside_the_same_numbers_of_each_class(
+    cohort: tuple[np.ndarray, np.ndarray], validation: float, seed: int
+) -> None:
+    ids, y = cohort
+    splits = leave_one_out(ids, y, validation_fraction=validation, seed=seed)
+    assert np.array_equal(np.sort(np.concatenate([split.test for split in splits])), np.arange(len(ids)))
+    numbers = set()
+    for split in splits:
+        names = in_part(split, ids)
+        assert len(names["test"]) == 1
+        learned = names["train"] | names["validation"]
+        numbers.add(tuple(np.unique(ids[np.isin(ids, list(learned)) & (y == value)]).size for value in np.unique(y)))
+        assert len(learned) == np.unique(ids).size - len(np.unique(y))
+        assert sum(split.left_out.values()) == len(np.unique(y)) - 1
+        for part in ("train", "validation") if validation else ("train",):
+            assert set(y[getattr(split, part)]) == set(y)
+    assert len(numbers) == 1  # whoever is tested, the shares of the classes tell nothing about them
+
+
+def test_leave_one_out_of_values_leaves_one_out() -> None:
+    ids, y = np.array([f"p{number:02d}" for number in range(30)]), np.linspace(0, 1, 30)
+    for split in leave_one_out(ids, y, validation_fraction=0.2, seed=0, task="regression"):
+        assert len(split.train) + len(split.validation) == 29 and not split.left_out
+    with pytest.raises(LabelError, match="2 people with 1; expected at least 3"):
+        leave_one_out(ids[:6], np.array([0, 0, 0, 0, 1, 1.0]), validation_fraction=0.2, seed=0)
+
+
+def _list(test: list[str], validation: list[str] | None = None, shipped: bool = False) -> PeopleList:
+    return PeopleList(tuple(test), tuple(validation or ()), "my list", shipped)
+
+
+def test_a_list_says_who_is_tested() -> None:
+    ids, y = people([40, 20])
+    listed = [f"p{number:04d}" for number in range(12)]
+    one, other = (from_list(ids, y, _list(listed), validation_fraction=0.25, seed=seed) for seed in (0, 1))
+    for split in (one, other):
+        assert in_part(split, ids)["test"] == set(listed) and not split.left_out
+        assert len(in_part(split, ids)["validation"]) == 12 and len(in_part(split, ids)["train"]) == 36
+    assert in_part(one, ids)["validation"] != in_part(other, ids)["validation"]
+    given = from_list(ids, y, _list(listed, ["p0020", "p0021"]), validation_fraction=0.25, seed=0)
+    assert in_part(given, ids)["validation"] == {"p0020", "p0021"} and len(in_part(given, ids)["train"]) == 46
+
+
+def test_who_shares_recordings_with_somebody_on_a_list_is_left_out() -> None:
+    ids, y = people([40, 20], most_windows=2)
+    group = np.where(np.isin(ids, ["p0000", "p0030", "p0031"]), "one recording", ids)
+    group = np.where(np.isin(ids, ["p0020", "p0040"]), "another", group)
+    split = from_list(ids, y, _list(["p0000", "p0001"]), validation_fraction=0.2, seed=0, group=group)
+    parts = in_part(split, ids)
+    assert not any({"p0030", "p0031"} & names for names in parts.values())
+    assert split.left_out == {"share recordings with somebody on the list": 2}
+    assert any({"p0020", "p0040"} <= names for names in parts.values())  # drawn together
+    given = from_list(
+        ids, y, _list(["p0000", "p0031"], ["p0020", "p0030"]), validation_fraction=0.2, seed=0, group=group
+    )
+    parts = in_part(given, ids)
+    assert parts["test"] == {"p0000", "p0031"} and parts["validation"] == {"p0020"}
+    assert given.left_out == {"share recordings with somebody on the list": 2}  # p0030 and p0040
+
+
+def test_ids_of_a_list_that_nobody_has() -> None:
+    ids, y = people([10, 10])
+    listed = _list(["p0000", "p0001", "x1", "x2"])
+    with pytest.raises(CohortError, match=r"2 of 4 ids are of nobody in the cohort \(such as 'x1'"):
+        from_list(ids, y, listed, validation_fraction=0.2, seed=0)
+    counted = {"on the list, without a window or a label here": 2}
+    assert from_list(ids, y, listed, validation_fraction=0.2, seed=0, known={"x1", "x2"}).left_out == counted
+    shipped = _list(["p0000", "p0001", "x1", "x2"], shipped=True)
+    assert from_list(ids, y, shipped, validation_fraction=0.2, seed=0).left_out == counted
+    with pytest.raises(CohortError, match="nobody on the list is among the 20 people"):
+        from_list(ids, y, _list(["x1"], shipped=True), validation_fraction=0.2, seed=0)
+    with pytest.raises(CohortError, match="nobody in train"):
+        from_list(ids, y, _list(sorted(set(ids))), validation_fraction=0.2, seed=0)
 
 
 def test_a_person_with_different_labels_counts_as_the_largest() -> None:
