@@ -7,13 +7,13 @@ Axes: B windows, P people.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from pat_keras.data.splits import Split, check_disjoint, holdout, kfold
 from pat_keras.data.strata import is_classes, people_and_labels, strata_of
 from pat_keras.errors import CohortError
+
+_LEARNED = ("train", "validation")
 
 
 def take_people(
@@ -46,14 +46,11 @@ def take_people(
     in_validation = np.isin(people, ids[split.validation])
     strata = 2 * strata_of(label, task) + in_validation
     chosen = people[np.argsort(_places(strata, np.random.default_rng(seed), is_classes(label, task)))[:size]]
-    kept = {part: rows[np.isin(ids[rows], chosen)] for part, rows in vars(split).items() if part in _LEARNED}
+    kept = {part: own[np.isin(ids[own], chosen)] for part in _LEARNED for own in [getattr(split, part)]}
     left_out = split.left_out | ({"beyond train_size": len(people) - size} if size < len(people) else {})
-    reduced = dataclasses.replace(split, **kept, left_out=left_out)
+    reduced = Split(**kept, test=split.test, name=split.name, left_out=left_out)
     check_disjoint(reduced, participant_id)
     return reduced
-
-
-_LEARNED = ("train", "validation")
 
 
 def _places(strata: np.ndarray, rng: np.random.Generator, each: bool) -> np.ndarray:
@@ -102,14 +99,17 @@ def inner_splits(
     """
     group, y = np.asarray(participant_id if group is None else group), np.asarray(y)
     rows = split.train if folds == 1 else np.sort(np.concatenate([split.train, split.validation]))
-    options = {"validation_fraction": validation_fraction, "seed": seed, "task": task}
     if folds == 1:
-        one = holdout(group[rows], y[rows], test_fraction=0, **options)
+        one = holdout(
+            group[rows], y[rows], validation_fraction=validation_fraction, test_fraction=0, seed=seed, task=task
+        )
         inner = [Split(rows[one.train], rows[one.validation], split.validation, f"{split.name}, inner")]
     else:
         inner = [
             Split(rows[one.train], rows[one.validation], rows[one.test], f"{split.name}, inner {one.name}")
-            for one in kfold(group[rows], y[rows], folds=folds, **options)
+            for one in kfold(
+                group[rows], y[rows], folds=folds, validation_fraction=validation_fraction, seed=seed, task=task
+            )
         ]
     for one in inner:
         check_disjoint(one, participant_id)

@@ -261,7 +261,7 @@ def from_list(
     if not here.intersection(people.test):
         raise CohortError(
             f"{people.where}: nobody on the list is among the {len(here)} people with this label (listed are ids such "
-            f"as {people.test[0]!r}, here are such as {ids[0]!r}). Give the list of this study, with ids as in the cohort."
+            f"as {people.test[0]!r}, here are such as {ids[0]!r}). Give the list of this study, ids as in the cohort."
         )
     if unknown and not people.shipped:
         raise CohortError(

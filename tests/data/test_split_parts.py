@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_fewer_people_are_nested_keep_their_parts_and_their_shares() -> None:
             assert positive == pytest.approx(0.1 * len(names[part]), abs=1.5) and positive >= 1
         np.testing.assert_array_equal(split.test, whole.test)
         assert split.left_out == ({"beyond train_size": 800 - size} if size < 800 else {})
-    for smaller, larger in zip(found, found[1:], strict=False):
+    for smaller, larger in itertools.pairwise(found):
         for part in ("train", "validation"):
             assert in_part(smaller, ids)[part] < in_part(larger, ids)[part]
     np.testing.assert_array_equal(found[-1].train, whole.train)
