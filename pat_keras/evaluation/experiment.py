@@ -17,15 +17,16 @@ import polars as pl
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
-from pat_keras.data.splits import Split
-from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
+from pat_keras.evaluation.protocols import labelled_data, make_splits
 from pat_keras.evaluation.report import write_report
 from pat_keras.evaluation.run_writer import Outcome, RunWriter
 from pat_keras.evaluation.scoring import Predictions, predictions_table, score_run
+from pat_keras.evaluation.sealing import SealedSplit, TrainingData, predict_test, seal
 from pat_keras.models.baselines import FeatureBaseline
-from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.predictor import Predictor, probabilities
 from pat_keras.training.finetune import check_start, train_split
 from pat_keras.training.loop import Row, Watcher
+from pat_keras.training.recalibration import balanced_weights, logits_of, recalibration_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Result:
     metrics: dict[str, Any]
     predictions: pl.DataFrame
     history: list[Row]
-    models: list[PATClassifier]
+    models: list[Predictor]
     folder: pathlib.Path | None
 
 
@@ -86,11 +87,12 @@ def finetune(
     config, watcher = config or FinetuneConfig(), watcher or Watcher()
     data = labelled_data(cohort, label, config, say)
     parts = make_splits(data, config)
+    sealed = seal(data, parts)
     check_start(config, cohort.length)
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     outcomes, models = [], []
-    for number, split in enumerate(parts, 1):
-        outcome, model = _run_split(data, split, number, config, writer, watcher)
+    for number, split in enumerate(sealed, 1):
+        outcome, model = _run_split(split, number, config, writer, watcher)
         outcomes.append(outcome)
         models.append(model)
     history = [{"fold": number, **row} for number, outcome in enumerate(outcomes, 1) for row in outcome.history]
@@ -107,34 +109,51 @@ def finetune(
 
 
 def _run_split(
-    data: LabelledData,
-    split: Split,
-    number: int,
-    config: FinetuneConfig,
-    writer: RunWriter | None,
-    watcher: Watcher,
-) -> tuple[Outcome, PATClassifier]:
-    """Train on one split and predict with model and baseline; what an earlier run finished is read back."""
+    sealed: SealedSplit, number: int, config: FinetuneConfig, writer: RunWriter | None, watcher: Watcher
+) -> tuple[Outcome, Predictor]:
+    """Train on one split, then predict its test people with model and baseline; what an earlier run finished is read.
+
+    The seal is broken when everything is fitted, and not before.
+    """
     if writer is not None and (finished := writer.finished(number)) is not None:
         return finished
-    watcher.on_split(split.name)
-    state = None if writer is None else writer.checkpoints(number)
-    fitted = train_split(data.activity, data.y, data.participant_id, split, config, state, watcher)
-    outcome = Outcome(fitted.predictions, _baseline(data, split, config) if config.baseline else {}, fitted.history)
+    watcher.on_split(sealed.name)
+    known = sealed.training()
+    fitted = train_split(*known, config, None if writer is None else writer.checkpoints(number), watcher)
+    baseline = fit_baseline(FeatureBaseline(config.task, seed=config.seed), known, config) if config.baseline else None
+    people = sealed.open()
+    predictions = {**fitted.predictions, "test": predict_test(fitted.model, people.activity, config)}
+    beside: Predictions = {}
+    if baseline is not None:
+        validation = known.activity[known.split.validation]
+        beside = {"validation": baseline(validation), "test": baseline(people.activity)}
+    outcome = Outcome(predictions, beside, fitted.history)
     if writer is not None:
         writer.finish_split(number, outcome, fitted.model)
     return outcome, fitted.model
 
 
-def _baseline(data: LabelledData, split: Split, config: FinetuneConfig) -> Predictions:
-    """What the simple baseline, fitted on the training people, predicts of the others."""
-    rows = split.train
-    model = FeatureBaseline(config.task, seed=config.seed)
-    model.fit(data.activity[rows], data.y[rows], data.participant_id[rows])
+def fit_baseline(
+    model: FeatureBaseline, known: TrainingData, config: FinetuneConfig
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit a baseline on training people; its probabilities are recalibrated as those of a network are.
 
-    def predict(windows: np.ndarray) -> np.ndarray:
-        if config.task == "regression":
-            return model.predict(windows)[:, None]
-        return model.predict_proba(windows)
+    Args:
+        model: a baseline, not fitted yet, in which every class weighs the same.
+        known: the data without test people.
+        config: task and recalibration.
 
-    return {part: predict(data.activity[getattr(split, part)]) for part in ("validation", "test")}
+    Returns:
+        From activity (B, T) to probabilities (B, classes), or values (B, 1).
+    """
+    rows, held = known.split.train, known.split.validation
+    y, people = known.y[rows], known.participant_id[rows]
+    model.fit(known.activity[rows], y, people)
+    if config.task == "regression":
+        return lambda activity: model.predict(activity)[:, None]
+    logits = logits_of(model.predict_proba(known.activity[held]))
+    weights = balanced_weights(y, people)
+    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, known.y[held])
+    if config.recalibration == "none":
+        return model.predict_proba
+    return lambda activity: probabilities(slope * logits_of(model.predict_proba(activity)) + shift, config.task)

@@ -129,7 +129,16 @@ class RunWriter:
         return outcome, load_classifier(self.model_path(number))
 
     def finish_split(self, number: int, outcome: Outcome, model: PATClassifier) -> None:
-        """Save a split's model, then what it predicted: the second file says that both are there."""
+        """Save a split's model, then what it predicted: the second file says that both are there.
+
+        Raises:
+            RunError: if the split's test people were scored before.
+        """
+        if (self.checkpoints(number) / "outcome.npz").exists():
+            raise RunError(
+                f"{self.folder}: the test people of split {number} were scored already, and are scored once a run. "
+                "Start a new run under another --out."
+            )
         save_model(model, self.model_path(number))
         arrays = {f"predictions/{part}": values for part, values in outcome.predictions.items()}
         arrays |= {f"baseline/{part}": values for part, values in outcome.baseline.items()}

@@ -57,7 +57,7 @@ def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int
 
 
 def _counts(name: str, y: np.ndarray, part: np.ndarray, task: str) -> dict[str, Any]:
-    counts: dict[str, Any] = {"name": name}
+    counts: dict[str, Any] = {"name": name, "left_out": {}}
     for where in ("train", "validation", "test"):
         own = y[part == where]
         counts[where] = {"people": len(own), "windows": 2 * len(own)}
