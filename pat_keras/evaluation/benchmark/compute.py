@@ -1,0 +1,127 @@
+"""One cell: a model trained on its split, and the people held out predicted.
+
+Heavy packages are imported when a cell is computed, so that planning and summing up need none of them. TensorFlow is
+not imported here: another backend of Keras needs none.
+
+Axes: B windows, T minutes, C classes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from pat_keras.data.splits import Split
+from pat_keras.errors import RunError
+from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, HeldOut, versions
+from pat_keras.evaluation.benchmark.config import size_name
+from pat_keras.evaluation.benchmark.plan import Cell, Source, split_hash
+from pat_keras.evaluation.metrics import by_participant, choose_threshold
+from pat_keras.evaluation.protocols import LabelledData
+
+
+def compute_cell(cell: Cell, source: Source) -> CellResult:
+    """Trains a cell's model and predicts its people.
+
+    Raises:
+        PATError: if the data, the settings or the weights can't be used, or training went wrong.
+    """
+    data = source.labelled(cell.task, cell.config)
+    split = source.splits(cell.task, cell.config)[cell.fold - 1]
+    if split_hash(split) != cell.definition["split"] or source.data_hash(data) != cell.definition["data"]:
+        raise RunError(
+            f"{cell.name}: its data or split are not those that were planned; have the cohorts or the program been "
+            "changed meanwhile? Start the benchmark again."
+        )
+    started = time.perf_counter()
+    history: list[dict[str, Any]] = []
+    if cell.model.baseline:
+        predictions = _baseline(cell, data, split)
+    else:
+        from pat_keras.training.finetune import train_split
+
+        fitted = train_split(data.activity, data.y, data.participant_id, split, cell.config)
+        predictions, history = fitted.predictions, fitted.history
+    seconds = time.perf_counter() - started
+    held_out = {part: _held_out(data, getattr(split, part), predictions[part]) for part in HELD_OUT}
+    account = {
+        "task": cell.task.name,
+        "kind": cell.task.kind,
+        "model": cell.model.name,
+        "train_size": size_name(cell.train_size),
+        "seed": cell.seed,
+        "fold": cell.fold,
+        "folds": cell.folds,
+        "classes": data.classes,
+        "synthetic": data.account["synthetic"],
+        "people": {part: _people(data, getattr(split, part)) for part in ("train", *HELD_OUT)},
+        "threshold": _threshold(cell, held_out["validation"]),
+        "seconds": round(seconds, 3),
+        "process_peak_megabytes": _peak_megabytes(),
+        "versions": versions() | _backend(),
+        "history": history,
+        "definition": cell.definition,
+    }
+    return CellResult(held_out["validation"], held_out["test"], account)
+
+
+def _baseline(cell: Cell, data: LabelledData, split: Split) -> dict[str, np.ndarray]:
+    from pat_keras.models.baselines import FeatureBaseline
+
+    model = FeatureBaseline(cell.task.kind, seed=cell.seed)
+    model.fit(data.activity[split.train], data.y[split.train], data.participant_id[split.train])
+    predictions = {}
+    for part in HELD_OUT:
+        x = data.activity[getattr(split, part)]
+        predictions[part] = model.predict(x)[:, None] if cell.task.kind == "regression" else model.predict_proba(x)
+    return predictions
+
+
+def _held_out(data: LabelledData, rows: np.ndarray, score: np.ndarray) -> HeldOut:
+    score = np.asarray(score, dtype=np.float64)
+    if not np.isfinite(score).all():
+        raise RunError(
+            f"{int((~np.isfinite(score)).any(axis=1).sum())} of {len(score)} predictions are not finite; expected "
+            "numbers. The training has diverged: lower its learning rates."
+        )
+    window = data.cohort.table["window"].to_numpy()[rows].astype(np.int32)
+    return HeldOut(data.participant_id[rows], window, data.y[rows], score)
+
+
+def _people(data: LabelledData, rows: np.ndarray) -> int:
+    return len(np.unique(data.participant_id[rows]))
+
+
+def _threshold(cell: Cell, validation: HeldOut) -> float | None:
+    if cell.task.kind != "binary":
+        return None
+    people = by_participant(validation.participant_id, validation.y, validation.score[:, -1])
+    return choose_threshold(people.y, people.score)
+
+
+def _peak_megabytes() -> float | None:
+    """The most memory this process has held so far, earlier cells included; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+def _backend() -> dict[str, str]:
+    """Keras's backend and its device, if Keras was used at all."""
+    if "keras" not in sys.modules:
+        return {}
+    import keras
+
+    backend = keras.backend.backend()
+    found = {"backend": backend}
+    if backend == "jax":
+        import jax
+
+        found["device"] = jax.devices()[0].device_kind
+    return found

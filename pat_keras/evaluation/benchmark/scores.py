@@ -1,0 +1,216 @@
+"""Results of a benchmark from its cells: means over seeds with intervals over people, and paired comparisons.
+
+What is reported of a model is the mean over its seeds. Its interval answers one question: how far would that mean move
+if other people had been tested? People are resampled (within each class), the same ones for every seed, training size
+and model of a task, so that any difference of two models is paired. How much the draw of seeds moves a result is told
+apart from it, by the standard deviation over seeds: an interval that mixed both would answer neither question.
+
+Legend: P people tested in a task, S seeds, K classes, R resamples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pat_keras.errors import RunError
+from pat_keras.evaluation import bootstrap, formulas, metrics
+from pat_keras.evaluation.benchmark.cells import CellResult
+from pat_keras.evaluation.metrics import PRIMARY
+
+# Metrics of a task's tables, the first first; of these, lower is better for the second tuple.
+SHOWN = {
+    "binary": ("auc", "average_precision", "sensitivity", "specificity", "balanced_accuracy", "f1", "mcc", "brier"),
+    "multiclass": ("auc", "accuracy", "balanced_accuracy", "log_loss"),
+    "regression": ("mae", "rmse", "r2", "pearson"),
+}
+LOWER_IS_BETTER = ("brier", "log_loss", "mae", "rmse")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tested:
+    """The people that one seed of a model tested, in all its folds, one row each.
+
+    Attributes:
+        place: (n,) of each person among the P of the task.
+        y: (n,) targets.
+        score: (n,) or (n, K).
+        threshold: one for all, or (n,) that of the fold's model; None but for two classes.
+    """
+
+    place: np.ndarray
+    y: np.ndarray
+    score: np.ndarray
+    threshold: float | np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """One seed of a model at a training size.
+
+    Attributes:
+        tested: whom it tested.
+        values: of every metric.
+        resampled: name of a metric -> (R,).
+    """
+
+    tested: Tested
+    values: dict[str, float | None]
+    resampled: dict[str, np.ndarray]
+
+
+class TaskScores:
+    """The scores of all models of a task on the same resamples of its people.
+
+    Args:
+        kind: of the task.
+        cells: of every (model, training size, seed), all folds.
+        seed: of the resamples.
+        resamples: R.
+
+    Attributes:
+        scored: by (model, training size) and seed.
+        n_people: P, of all seeds and sizes together.
+
+    Raises:
+        RunError: if cells disagree about somebody's label.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        cells: dict[tuple[str, str, int], list[CellResult]],
+        seed: int = 0,
+        resamples: int = bootstrap.RESAMPLES,
+    ) -> None:
+        self.kind, self.metric = kind, PRIMARY[kind]
+        people, y = _everybody(results for results in cells.values())
+        self.n_people = len(people)
+        tested = {key: _tested(kind, results, people) for key, results in cells.items()}
+        self._draws = list(bootstrap.draw(np.zeros(len(y)) if kind == "regression" else y, resamples, seed))
+        self.scored: dict[tuple[str, str], dict[int, Scored]] = {}
+        for (model, size, number), own in tested.items():
+            self.scored.setdefault((model, size), {})[number] = self._score(own)
+
+    def _score(self, tested: Tested) -> Scored:
+        values = metrics.estimate(self.kind, tested.y, tested.score, tested.threshold)
+        named = _formulas(self.kind, tested)
+        draws = [drawn[:, tested.place] for drawn in self._draws]
+        resampled = {name: np.concatenate([named[name](drawn) for drawn in draws]) for name in SHOWN[self.kind]}
+        return Scored(tested, values, resampled)
+
+    # Of one model at one training size
+
+    def mean(self, model: str, size: str, name: str, seeds: Iterable[int] | None = None) -> dict[str, Any]:
+        """The mean over seeds of a metric with its interval: value, low, high; None where undefined."""
+        own = self.scored[model, size]
+        chosen = [own[seed] for seed in (own if seeds is None else seeds)]
+        values = [scored.values.get(name) for scored in chosen]
+        return _limits(_mean(values), np.mean([scored.resampled[name] for scored in chosen], axis=0))
+
+    def spread(self, model: str, size: str, name: str) -> dict[str, float | None]:
+        """Of a metric over seeds: standard deviation (n - 1; None of one seed), least and most."""
+        values = [scored.values.get(name) for scored in self.scored[model, size].values()]
+        known = [value for value in values if value is not None]
+        deviation = float(np.std(known, ddof=1)) if len(known) > 1 else None
+        return {"sd": deviation, "min": min(known, default=None), "max": max(known, default=None)}
+
+    # Of two models, or of several training sizes
+
+    def difference(self, model: str, other: str, sizes: list[str]) -> dict[str, Any] | None:
+        """The primary metric of a model less that of another, over the seeds that both have, averaged over sizes.
+
+        Returns:
+            value, low, high, seeds (a list for each size) and, for two classes, one size and one seed, DeLong's
+            p_value; None if they have no seed in common.
+        """
+        differences, values, seeds = [], [], []
+        for size in sizes:
+            first, second = (self.scored.get((name, size), {}) for name in (model, other))
+            common = [seed for seed in first if seed in second and _same_people(first[seed], second[seed])]
+            if not common:
+                return None
+            seeds.append(common)
+            for own, sign in ((first, 1.0), (second, -1.0)):
+                mean = _mean([own[seed].values.get(self.metric) for seed in common])
+                values.append(None if mean is None else sign * mean)
+                differences.append(sign * np.mean([own[seed].resampled[self.metric] for seed in common], axis=0))
+        value = None if any(v is None for v in values) else sum(v for v in values if v is not None) / len(sizes)
+        result = {**_limits(value, np.sum(differences, axis=0) / len(sizes)), "seeds": seeds}
+        if self.kind == "binary" and len(seeds) == 1 and len(seeds[0]) == 1:
+            one, two = (self.scored[name, sizes[0]][seeds[0][0]].tested for name in (model, other))
+            found = metrics.paired_auc_difference(one.y, one.score, two.score)
+            result["p_value"] = found["p_value"]
+        return result
+
+    def average(self, model: str, sizes: list[str]) -> dict[str, Any] | None:
+        """The primary metric averaged over training sizes; None if the model lacks one of them."""
+        if any((model, size) not in self.scored for size in sizes):
+            return None
+        means = [self.mean(model, size, self.metric)["value"] for size in sizes]
+        resampled = [
+            np.mean([scored.resampled[self.metric] for scored in self.scored[model, size].values()], axis=0)
+            for size in sizes
+        ]
+        return _limits(_mean(means), np.mean(resampled, axis=0))
+
+    def best(self, models: list[str], sizes: list[str]) -> str | None:
+        """Of some models the one with the best primary metric on the people tested, which flatters it."""
+        averages = {model: self.average(model, sizes) for model in models}
+        known = {model: found["value"] for model, found in averages.items() if found and found["value"] is not None}
+        if not known:
+            return None
+        return (min if self.metric in LOWER_IS_BETTER else max)(known, key=lambda model: known[model])
+
+
+def _everybody(cells: Iterable[list[CellResult]]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (P,) of all people tested, sorted, and their targets (P,)."""
+    tests = [result.test for results in cells for result in results]
+    ids = np.concatenate([test.participant_id for test in tests])
+    y = np.concatenate([test.y for test in tests])
+    people, first, place = np.unique(ids, return_index=True, return_inverse=True)
+    if (y[first][place] != y).any():
+        raise RunError(
+            "The cells of a task disagree about the labels of some people; expected one label a person. Were their "
+            "windows labelled differently? Correct the labels, and start the benchmark again."
+        )
+    return people, y[first]
+
+
+def _tested(kind: str, results: list[CellResult], everybody: np.ndarray) -> Tested:
+    """Folds together. Somebody tested in several folds (who was in none twice) would be an error of the splits."""
+    folds = [result.test.people(kind) for result in results]
+    ids = np.concatenate([people.participant_id for people in folds])
+    if len(np.unique(ids)) < len(ids):
+        raise RunError("The folds of a seed test somebody twice; expected once. Start the benchmark in a new folder.")
+    threshold: float | np.ndarray | None = results[0].threshold
+    if len(folds) > 1 and threshold is not None:
+        cuts = [np.full(len(people.y), result.threshold) for people, result in zip(folds, results, strict=True)]
+        threshold = np.concatenate(cuts)
+    y, score = (np.concatenate([getattr(people, name) for people in folds]) for name in ("y", "score"))
+    return Tested(np.searchsorted(everybody, ids), y, score, threshold)
+
+
+def _formulas(kind: str, tested: Tested) -> formulas.Formulas:
+    if kind == "binary":
+        return formulas.binary(tested.y, tested.score, tested.threshold)
+    return {"multiclass": formulas.multiclass, "regression": formulas.regression}[kind](tested.y, tested.score)
+
+
+def _same_people(first: Scored, second: Scored) -> bool:
+    return np.array_equal(first.tested.place, second.tested.place)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _limits(value: float | None, resampled: np.ndarray) -> dict[str, Any]:
+    limits = None if value is None or not math.isfinite(value) else bootstrap.interval(resampled)
+    low, high = limits or (None, None)
+    return {"value": value, "low": low, "high": high}

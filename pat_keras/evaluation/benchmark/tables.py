@@ -1,0 +1,176 @@
+"""The results of a benchmark as text for a terminal, as Markdown, and as a CSV file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from pat_keras.evaluation.benchmark.scores import SHOWN
+from pat_keras.evaluation.report import TITLES
+
+Rows = list[list[str]]
+
+
+def main_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
+    """The metric of a task: a row a model, a column a training size, their average, and the paper's beside each."""
+    sizes = list(task["sizes"])
+    columns = [*sizes, *(["average"] if len(sizes) > 1 else [])]
+    models = _models(task)
+    has_paper = {column: any(_of(task, m, column).get("paper") is not None for m in models) for column in columns}
+    header = ["model"]
+    for column in columns:
+        header.append("average" if column == "average" else f"n = {column}" if column != "all" else "all people")
+        header += ["paper"] if has_paper[column] else []
+    rows = []
+    for model in models:
+        row = [model]
+        for column in columns:
+            found = _of(task, model, column)
+            row.append(interval(found if column == "average" else found.get("metrics", {}).get(task["metric"], {})))
+            row += [number(found.get("paper"))] if has_paper[column] else []
+        rows.append(row)
+    return header, rows
+
+
+def details_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
+    """A row a model and training size: the spread over seeds, comparisons, and every other metric."""
+    others = [name for name in SHOWN[task["kind"]] if name != task["metric"]]
+    header = ["model", "size", "people", "seeds", "SD of seeds"]
+    compared = [name for name in ("against_reference", "against_baseline") if any(row[name] for row in task["rows"])]
+    header += ["less the reference" if name == "against_reference" else "less the best baseline" for name in compared]
+    header += [TITLES[task["kind"]][name].split(" (")[0] for name in others]
+    rows = []
+    for row in task["rows"]:
+        people = str(row["n"]) + (f" ({row['n_positive']} positive)" if "n_positive" in row else "")
+        line = [row["model"], row["train_size"], people, str(len(row["seeds"])), number(row["spread"]["sd"])]
+        line += [difference(row[name]) for name in compared]
+        rows.append(line + [interval(row["metrics"][name]) for name in others])
+    return header, rows
+
+
+def terminal(results: dict[str, Any]) -> str:
+    """The tables of all tasks for a terminal."""
+    lines = [banner(results), ""] if banner(results) else []
+    for task in results["tasks"]:
+        lines += [heading(task), ""]
+        lines += _aligned(*main_table(task))
+        lines += ["", *notes(task), ""]
+    return "\n".join(lines).rstrip()
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The same as Markdown, with all metrics."""
+    lines = [f"# {results['name']}", ""]
+    lines += [f"**{banner(results)}**", ""] if banner(results) else []
+    for task in results["tasks"]:
+        lines += [f"## {heading(task)}", "", *_pipes(*main_table(task)), "", *notes(task), ""]
+        lines += ["### All metrics", "", *_pipes(*details_table(task)), ""]
+    lines.append(footer(results))
+    return "\n".join(lines) + "\n"
+
+
+def flat(results: dict[str, Any]) -> pl.DataFrame:
+    """results.csv: a row a task, model and training size; columns `<metric>`, `<metric>_low`, `<metric>_high`."""
+    rows = []
+    for task in results["tasks"]:
+        for row in task["rows"]:
+            line = {"task": task["name"], "label": task["label"], "kind": task["kind"]}
+            line |= {key: row[key] for key in ("model", "train_size", "n")} | {"n_positive": row.get("n_positive")}
+            line |= {"seeds": len(row["seeds"]), **{f"seeds_{key}": value for key, value in row["spread"].items()}}
+            for name, found in row["metrics"].items():
+                line |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+            for name in ("against_reference", "against_baseline"):
+                found = row[name] or {}
+                line |= {name: found.get("model"), f"{name}_difference": found.get("value")}
+                line |= {f"{name}_{key}": found.get(key) for key in ("low", "high", "p_value")}
+            rows.append(line | {"paper": row["paper"], "seconds": row["seconds"]})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def heading(task: dict[str, Any]) -> str:
+    """The task, its metric and its people."""
+    metric = TITLES[task["kind"]][task["metric"]].split(" (")[0]
+    positive = task["rows"][0].get("n_positive")
+    people = f"{task['rows'][0]['n']} people tested" + ("" if positive is None else f", {positive} positive")
+    return f"{task['name']}: {metric}, {people}"
+
+
+def banner(results: dict[str, Any]) -> str:
+    """What must be known before anything else; empty if nothing."""
+    words = []
+    if results["synthetic"]:
+        words.append("SYNTHETIC DATA: these people were simulated; the numbers say nothing about anybody.")
+    if not results["complete"]:
+        cells = results["cells"]
+        words.append(f"NOT COMPLETE: {cells['done']} of {cells['planned']} cells are done.")
+    return " ".join(words)
+
+
+def footer(results: dict[str, Any]) -> str:
+    """How the intervals are made, and by what the cells were."""
+    interval = results["interval"]
+    versions = ", ".join(f"{name} {' and '.join(found)}" for name, found in results["versions"].items())
+    return (
+        f"Means over seeds; {100 * interval['level']:.0f} % intervals by {interval['method']} ({interval['resamples']} "
+        "resamples): how far a mean would move with other people tested. The standard deviation over seeds says how "
+        f"far it moves with the draw of training people and weights. Cells computed by {versions}."
+    )
+
+
+def number(value: float | None) -> str:
+    """Three digits; empty for None."""
+    return "" if value is None else f"{value:.3f}"
+
+
+def interval(found: dict[str, Any]) -> str:
+    """0.612 (0.570 to 0.655)."""
+    value, low, high = (found.get(key) for key in ("value", "low", "high"))
+    if value is None:
+        return "undefined" if found else ""
+    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+
+
+def difference(found: dict[str, Any] | None) -> str:
+    """+0.023 (-0.010 to +0.056), with DeLong's p where there is one."""
+    if found is None or found["value"] is None:
+        return ""
+    limits = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
+    p_value = found.get("p_value")
+    return f"{found['value']:+.3f}{limits}" + ("" if p_value is None else f", p = {p_value:.2g}")
+
+
+def notes(task: dict[str, Any]) -> list[str]:
+    """What the tables of a task need said."""
+    words = []
+    if task["paper_source"]:
+        words.append(f"paper: {task['paper_source']}.")
+    best = next((row["against_baseline"] for row in task["rows"] if row["against_baseline"]), None)
+    if best:
+        words.append("The best baseline is chosen anew for each training size by the people tested, which flatters it.")
+    return words
+
+
+def _models(task: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["model"] for row in task["rows"]))
+
+
+def _of(task: dict[str, Any], model: str, column: str) -> dict[str, Any]:
+    """The row of a model at a training size, or its average; empty if there is none."""
+    rows = task["averages"] if column == "average" else task["rows"]
+    fits = (row for row in rows if row["model"] == model and row.get("train_size", "average") == column)
+    return next(fits, {})
+
+
+def _aligned(header: list[str], rows: Rows) -> list[str]:
+    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+
+
+def _pipes(header: list[str], rows: Rows) -> list[str]:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+    lines = ["| " + " | ".join(row) + " |" for row in escaped]
+    return [lines[0], "|" + "|".join(" --- " for _ in header) + "|", *lines[1:]]
