@@ -1,4 +1,4 @@
-"""A trained run applied to people it has not seen.
+"""A trained run, or an ensemble, applied to people it has not seen.
 
 Axes: B windows, T minutes, C classes.
 """
@@ -14,19 +14,16 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from pat_keras.checkpoints.saved import load_classifier
-from pat_keras.config import CROSS_VALIDATION
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.errors import CohortError, RunError
-from pat_keras.evaluation.run_folder import Run, read_run, score_columns
-from pat_keras.models.classifier import PATClassifier
+from pat_keras.evaluation.ensemble import MANIFEST, PATEnsemble, TrainedOn
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a run's models predict of a cohort.
+    """What the models of a run, or of an ensemble, predict of a cohort.
 
     Attributes:
         windows: one row a window: participant_id, window, start, and `probability` (of 1), or `probability_<class>` of
@@ -46,12 +43,12 @@ def predict(
     repair_fixed_scaling: tuple[float, float] | None = None,
     say: Callable[[str], None] = warnings.warn,
 ) -> Predictions:
-    """Predict a cohort, of which no labels are needed, by a finished run of `pat-finetune`.
+    """Predict a cohort, of which no labels are needed, by a finished run of `pat-finetune` or an ensemble.
 
     The models of a cross-validation are averaged.
 
     Args:
-        run_folder: of the run.
+        run_folder: of the run, or of an ensemble (`pat-ensemble`, `PATEnsemble.save`).
         cohort: windows of raw minutes, of the length, unit and epoch length of those the run was trained on.
         repair_fixed_scaling: (mean, std) of a scaling of the cohort to undo first.
         say: told what may be wrong though it can be computed.
@@ -69,69 +66,60 @@ def predict(
         >>> pat.predict(run, pat.simulate_cohort(n_people=4, days=1, seed=1)).people.columns
         ['participant_id', 'windows', 'probability']
     """
-    run = read_run(run_folder)
-    _check_alike(run, cohort, say)
+    folder = pathlib.Path(run_folder)
+    ensemble = PATEnsemble.load(folder) if (folder / MANIFEST).exists() else PATEnsemble.from_runs([folder])
+    if ensemble.trained_on is None:
+        raise RunError(
+            f"{folder}: the ensemble does not say what its models were trained on, expected one that was made from "
+            "runs (pat-ensemble, PATEnsemble.from_runs). Call its own predict_proba, or make it again."
+        )
+    _check_alike(folder, ensemble.trained_on, cohort, say)
     activity = cohort.activity
     if repair_fixed_scaling is not None:
         activity = undo_fixed_scaling(activity, *repair_fixed_scaling)
     missing = int(np.isnan(activity).any(axis=1).sum())
-    if missing and run.config.get("missing") != "mask":
+    if missing and not ensemble.trained_on.masks:
         raise CohortError(
             f"{cohort.metadata['source']}: {missing} of {len(activity)} windows have missing minutes, expected none. "
             "Prepare the cohort with complete windows, or train with --missing=mask."
         )
     finding = detect_scaling(activity)
-    if finding is not None and (run.config.get("standardize") != "none" or finding.kind == "fixed"):
+    if finding is not None and (ensemble.trained_on.scales or finding.kind == "fixed"):
         say(finding.message)
-    scores = np.mean([_scores(model, activity) for model in load_models(run)], axis=0)
-    names = score_columns(run.predictions, run.task)
-    columns = {name: scores[:, k] for k, name in enumerate(names)}
+    columns = _scores(ensemble, ensemble.trained_on.class_names, activity)
     windows = cohort.table.select("participant_id", "window", "start").with_columns(**columns)
     grouped = windows.group_by("participant_id", maintain_order=True)
-    people = grouped.agg(pl.len().alias("windows"), *(pl.col(name).mean() for name in names))
+    people = grouped.agg(pl.len().alias("windows"), *(pl.col(name).mean() for name in columns))
     return Predictions(windows, people)
 
 
-def load_models(run: Run) -> list[PATClassifier]:
-    """The models of a run, one a fold; each takes raw minutes.
-
-    Raises:
-        CheckpointError: if one is absent or damaged.
-    """
-    if run.metrics.get("split") not in CROSS_VALIDATION:
-        return [load_classifier(run.folder / "model.keras")]
-    folds = len(run.metrics["folds"])
-    return [load_classifier(run.folder / "models" / f"fold_{number}.keras") for number in range(1, folds + 1)]
+def _scores(ensemble: PATEnsemble, class_names: tuple[str, ...], activity: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of predictions.csv, each (B,)."""
+    if ensemble.task == "regression":
+        return {"prediction": ensemble.predict(activity)}
+    probabilities = ensemble.predict_proba(activity)
+    if ensemble.task == "binary":
+        return {"probability": probabilities[:, 1]}
+    return {f"probability_{name}": probabilities[:, k] for k, name in enumerate(class_names)}
 
 
-def _scores(model: PATClassifier, activity: np.ndarray) -> np.ndarray:
-    """(B, 1) of the probability of 1 or the value, or (B, C)."""
-    if model.task == "regression":
-        return model.predict_logits(activity)
-    probabilities = model.predict_proba(activity)
-    return probabilities[:, 1:] if model.task == "binary" else probabilities
-
-
-def _check_alike(run: Run, cohort: Cohort, say: Callable[[str], None]) -> None:
+def _check_alike(folder: pathlib.Path, trained: TrainedOn, cohort: Cohort, say: Callable[[str], None]) -> None:
     """The cohort must be measured as the run's data were."""
-    trained = run.data
-    if not trained:
-        raise RunError(f"{run.folder / 'data.json'}: found no such file, expected that of a finished run.")
-    if cohort.length != trained["minutes"]:
+    if cohort.length != trained.minutes:
         raise CohortError(
-            f"{cohort.metadata['source']}: the windows have {cohort.length} minutes, the run in {run.folder} was "
-            f"trained on windows of {trained['minutes']}. Cut the recordings to windows of that length."
+            f"{cohort.metadata['source']}: the windows have {cohort.length} minutes, the run in {folder} was "
+            f"trained on windows of {trained.minutes}. Cut the recordings to windows of that length."
         )
     for name, unknown in (("unit", "unknown"), ("epoch_length", None)):
-        found, expected = cohort.metadata[name], trained[name]
+        found, expected = cohort.metadata[name], getattr(trained, name)
         if unknown in (found, expected) and found != expected:
             say(f"the {name} is {found!r}, and that of the run's data {expected!r}: make sure that they are the same.")
         elif found != expected:
             raise CohortError(
-                f"{cohort.metadata['source']}: the {name} is {found!r}, that of the data of the run in {run.folder} "
+                f"{cohort.metadata['source']}: the {name} is {found!r}, that of the data of the run in {folder} "
                 f"{expected!r}. A model only knows what it was trained on: convert the recordings, or train on these."
             )
-    if cohort.content_hash() == trained["content_hash"]:
+    if cohort.content_hash() in trained.content_hashes:
         say("these are the data that the run was trained on: what it predicts of people it has seen is no test of it.")
 
 

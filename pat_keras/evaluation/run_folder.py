@@ -70,12 +70,17 @@ class Run:
                 "Run the evaluation again, or choose another run directory."
             )
         score = rows.select(score_columns(rows, self.task)).to_numpy().astype(np.float64)
-        labels = self._labels(rows)
+        labels = self.labels(rows)
         return by_participant(
             rows["participant_id"].to_numpy(), labels, score if self.task == "multiclass" else score[:, 0]
         )
 
-    def _labels(self, rows: pl.DataFrame) -> np.ndarray:
+    def labels(self, rows: pl.DataFrame) -> np.ndarray:
+        """(n,) float64 labels of rows of the predictions; classes as 0 ... K - 1.
+
+        Raises:
+            RunError: for text that names none of the classes.
+        """
         if self.task == "multiclass":
             # A class is written by its name, or by its number, which a spreadsheet may have turned into 1.0.
             names = {name: place for place, name in enumerate(self.class_names)}
