@@ -8,7 +8,19 @@ import sys
 import numpy as np
 import pytest
 
-from pat_keras.data.features import average_day, simple_daily_features
+from pat_keras.data.features import (
+    HIP_ACTIGRAPH_COUNTS,
+    CutPoints,
+    cut_points_of,
+    field_features,
+    simple_daily_features,
+)
+from pat_keras.data.rhythm import (
+    average_day,
+    hourly_means,
+    interdaily_stability,
+    sd_of_days,
+)
 
 
 def weeks(n_windows: int = 5, days: int = 7, seed: int = 0) -> np.ndarray:
@@ -89,6 +101,61 @@ def test_blocks_of_windows_join() -> None:
     activity = weeks(300, days=1)
     whole, _ = simple_daily_features(activity)
     np.testing.assert_array_equal(whole[299], simple_daily_features(activity[299:])[0][0])
+
+
+def test_field_features_go_on_where_the_simple_ones_end() -> None:
+    activity = weeks()
+    activity[1, 100:900] = np.nan
+    simple, simple_names = simple_daily_features(activity)
+    features, names = field_features(activity)
+    assert names[: len(simple_names)] == simple_names and len(set(names)) == len(names) == features.shape[1]
+    np.testing.assert_array_equal(features[:, : len(simple_names)], simple)
+    found = dict(zip(names, features.T, strict=True))
+    wide = activity.astype(np.float64)
+    np.testing.assert_allclose(found["interdaily_stability"], interdaily_stability(hourly_means(wide)))
+    np.testing.assert_allclose(found["daily_total_sd"], sd_of_days(wide))
+    np.testing.assert_allclose(found["daily_total_cv"], sd_of_days(wide) / (1440 * np.nanmean(wide, axis=1)))
+    assert not {"sedentary_minutes", "mvpa_minutes"} & set(names)
+
+
+def test_minutes_by_cut_points() -> None:
+    day = np.zeros((2, 1440))
+    day[0, :200], day[0, 200:230] = 99, 100
+    day[0, 230:260], day[0, 260:290] = 2019, 2020
+    day[1, :720] = np.nan
+    day[1, 720:900] = 5000
+    features, names = field_features(day, HIP_ACTIGRAPH_COUNTS)
+    found = dict(zip(names, features.T, strict=True))
+    np.testing.assert_allclose(found["sedentary_minutes"], [1440 - 90, 1440 * 540 / 720])
+    np.testing.assert_allclose(found["mvpa_minutes"], [30, 1440 * 180 / 720])
+    features, names = field_features(day, CutPoints(1, 6000, "mine"))
+    assert features[1, names.index("mvpa_minutes")] == 0
+
+
+def test_cut_points_are_never_those_of_another_device() -> None:
+    assert cut_points_of({"source": "NHANES 2005-2006", "unit": "counts"}) is HIP_ACTIGRAPH_COUNTS
+    for metadata in (
+        {"source": "NHANES 2011-2012", "unit": "MIMS"},
+        {"source": "Depresjon", "unit": "counts"},  # of an Actiwatch at the wrist
+        {"source": "NHANES 2005-2006", "unit": "steps"},
+        {},
+    ):
+        assert cut_points_of(metadata) is None
+
+
+def test_field_features_of_other_lengths_and_of_nothing() -> None:
+    hour, names = field_features(weeks()[:, 600:700])
+    assert "autocorrelation_1min" in names and "intradaily_variability" not in names and np.isfinite(hour).all()
+    day, names = field_features(weeks()[:, :2000])
+    assert "autocorrelation_1h" in names and "interdaily_stability" not in names and np.isfinite(day).all()
+    activity = weeks()[:, : 2 * 1440 + 100]
+    activity[0] = np.nan
+    features, names = field_features(activity)
+    assert np.isnan(features[0]).all() and np.isfinite(features[1:]).all()
+
+
+def test_smoothed_activity_below_zero_is_no_error() -> None:
+    assert np.isfinite(field_features(weeks() - 5)[0]).all()
 
 
 def test_needs_numpy_alone() -> None:

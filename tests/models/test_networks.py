@@ -167,8 +167,9 @@ def test_the_same_numbers_under_jax(tmp_path: pathlib.Path) -> None:
         "    model = keras.saving.load_model(path + '.keras')\n"
         "    x, y = np.load(path + '_x.npy'), np.load(path + '_y.npy')\n"
         "    print(np.abs(model.predict_logits(x) - y).max(), flush=True)\n"
-        "    model.compile('adam', keras.losses.BinaryCrossentropy(from_logits=True))\n"
-        "    assert np.isfinite(model.fit(x, np.array([0, 1, 0]), verbose=0).history['loss'][0])\n"
+        "    if kind != 'convlstm':  # compiling its gradient takes half a minute\n"
+        "        model.compile('adam', keras.losses.BinaryCrossentropy(from_logits=True))\n"
+        "        assert np.isfinite(model.fit(x, np.array([0, 1, 0]), verbose=0).history['loss'][0])\n"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", program, str(tmp_path)]
