@@ -24,6 +24,15 @@ from pat_keras.config.finetune import (
     TASKS,
     FinetuneConfig,
 )
+from pat_keras.config.pretrain import (
+    LOSSES,
+    ORDERS,
+    ORIGINAL_RATES,
+    OUTPUTS,
+    PERMUTATIONS,
+    PRETRAIN_RATES,
+    PretrainConfig,
+)
 
 __all__ = [
     "AVERAGING",
@@ -35,12 +44,18 @@ __all__ = [
     "HEADS",
     "JIT",
     "KINDS",
+    "LOSSES",
     "MISSING",
     "MODELS",
     "MODES",
     "MONITORS",
     "OPTIMIZERS",
+    "ORDERS",
+    "ORIGINAL_RATES",
+    "OUTPUTS",
+    "PERMUTATIONS",
     "PRECISIONS",
+    "PRETRAIN_RATES",
     "RECALIBRATION",
     "SCHEDULES",
     "SIZES",
@@ -51,4 +66,5 @@ __all__ = [
     "WEEK_MINUTES",
     "EncoderConfig",
     "FinetuneConfig",
+    "PretrainConfig",
 ]
