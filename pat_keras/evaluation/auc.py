@@ -59,11 +59,36 @@ def auc(y: np.ndarray, score: np.ndarray, draws: np.ndarray) -> np.ndarray:
     Returns:
         (R,), NaN where a resample holds one class alone.
     """
+    wins, pairs = _wins(y, score, draws)
+    return np.divide(wins, pairs, out=np.full(len(draws), np.nan), where=pairs > 0)
+
+
+def auc_within(y: np.ndarray, score: np.ndarray, fold: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """AUC over the pairs of people that one model scored: a 1 and a 0 of the same fold.
+
+    Scores of different folds are of different models, and the people of one fold helped to train the others' models.
+    Where there is nothing to learn, that makes the AUC of all pairs smaller than 1/2; that of these pairs stays 1/2
+    (Airola et al., Computational Statistics & Data Analysis 55:1828, 2011).
+
+    Args:
+        y: (n,) labels 0 or 1.
+        score: (n,).
+        fold: (n,) which model scored whom.
+        draws: (R, n).
+
+    Returns:
+        (R,), NaN where no fold has both classes.
+    """
+    both = [_wins(y[own], score[own], draws[:, own]) for own in (fold == number for number in np.unique(fold))]
+    wins, pairs = np.sum(both, axis=0)
+    return np.divide(wins, pairs, out=np.full(len(draws), np.nan), where=pairs > 0)
+
+
+def _wins(y: np.ndarray, score: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a 1 and a 0 in which the 1 has the higher score, ties counting one half, and all pairs; (R,) each."""
     positive, negative = class_totals(y, score, draws)
     below = negative.sum(axis=1, keepdims=True) - np.cumsum(negative, axis=1)
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    wins = (positive * (below + 0.5 * negative)).sum(axis=1)
-    return np.divide(wins, pairs, out=np.full(len(draws), np.nan), where=pairs > 0)
+    return (positive * (below + 0.5 * negative)).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1)
 
 
 def average_precision(y: np.ndarray, score: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from pat_keras.evaluation.report import write_report
 from pat_keras.evaluation.run_writer import Outcome, RunWriter
 from pat_keras.evaluation.scoring import Predictions, predictions_table, score_run
 from pat_keras.evaluation.sealing import SealedSplit, TrainingData, predict_test, seal
+from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.baselines import FeatureBaseline
 from pat_keras.models.predictor import Predictor, probabilities
 from pat_keras.training.finetune import check_start, train_split
@@ -88,19 +89,46 @@ def finetune(
     data = labelled_data(cohort, label, config, say)
     parts = make_splits(data, config)
     sealed = seal(data, parts)
+    for column in config.subgroups:
+        groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training
     check_start(config, cohort.length)
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
+    return run_splits(data, sealed, config, writer, watcher)
+
+
+def run_splits(
+    data: LabelledData,
+    sealed: Sequence[SealedSplit],
+    config: FinetuneConfig,
+    writer: RunWriter | None,
+    watcher: Watcher,
+    choose: Callable[[SealedSplit], FinetuneConfig] | None = None,
+    more: Callable[[], dict[str, Any]] = dict,
+) -> Result:
+    """Train on every split, score all test people together, and finish the run directory.
+
+    Args:
+        data: the labelled windows.
+        sealed: their splits, of which none was opened.
+        config: of the run.
+        writer: of the run directory, if there is one.
+        watcher: told about training progress.
+        choose: gives a split a config of its own, from those who may be learned from; asked for a finished split, too.
+        more: to add to metrics.json; asked when all splits are done.
+    """
     outcomes, models = [], []
     for number, split in enumerate(sealed, 1):
-        outcome, model = _run_split(split, number, config, writer, watcher)
+        outcome, model = _run_split(split, number, choose(split) if choose else config, writer, watcher)
         outcomes.append(outcome)
         models.append(model)
+    parts = [one.split for one in sealed]
     history = [{"fold": number, **row} for number, outcome in enumerate(outcomes, 1) for row in outcome.history]
     predictions = pl.concat(
         predictions_table(data, split, number, outcome.predictions, config.task)
         for number, (split, outcome) in enumerate(zip(parts, outcomes, strict=True), 1)
     )
     metrics = score_run(data, parts, [o.predictions for o in outcomes], [o.baseline for o in outcomes], config)
+    metrics |= more()
     if writer is None:
         return Result(metrics, predictions, history, models, None)
     writer.finish(metrics, predictions, history)

@@ -11,6 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from pat_keras.evaluation import auc as roc
+from pat_keras.evaluation.calibration import calibration_intercept, calibration_slope
+
+# These compare with how many people are of class 1, which a bootstrap within classes would hold fixed.
+OF_ALL_PEOPLE = ("calibration_slope", "calibration_intercept", "expected_observed")
 
 Formulas = dict[str, Callable[[np.ndarray], np.ndarray]]
 
@@ -30,6 +34,9 @@ def binary(y: np.ndarray, p: np.ndarray, threshold: float | np.ndarray | None) -
         ),
         "brier": lambda draws: _mean((p - y) ** 2, draws),
         "log_loss": lambda draws: _mean(_log_losses(y, np.stack([1 - p, p], axis=1)), draws),
+        "calibration_slope": lambda draws: calibration_slope(y, p, draws),
+        "calibration_intercept": lambda draws: calibration_intercept(y, p, draws),
+        "expected_observed": lambda draws: _ratio(draws @ p, draws @ y),
     }
     called = np.full(len(y), np.nan) if threshold is None else (p >= threshold).astype(np.float64)
 
@@ -53,6 +60,7 @@ def binary(y: np.ndarray, p: np.ndarray, threshold: float | np.ndarray | None) -
         return np.where(both, np.nan_to_num(_ratio(tp * tn - fp * fn, margins)), np.nan)
 
     return named | {
+        "accuracy": lambda draws: _mean(called * y + (1 - called) * (1 - y), draws),
         "balanced_accuracy": lambda draws: np.mean(rates(draws), axis=0),
         "sensitivity": lambda draws: rates(draws)[0],
         "specificity": lambda draws: rates(draws)[1],

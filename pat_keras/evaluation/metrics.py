@@ -6,12 +6,14 @@ estimate is the same formula with every person drawn once.
 Intervals are the 2.5th and 97.5th percentiles of 2,000 bootstrap resamples of people, drawn within each class, so that
 every resample keeps the sample's numbers of cases and controls: nothing is ever undefined for want of a class, and the
 AUC does not depend on how common the class is. (In simulations the plain bootstrap covers the true AUC equally often.)
+Calibration is about how many people are of class 1, so its resamples are drawn of everybody.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,12 @@ from pat_keras.evaluation import bootstrap, formulas
 
 # The one number of a task by which two models are compared.
 PRIMARY = {"binary": "auc", "multiclass": "auc", "regression": "mae"}
+
+_METHOD = {
+    "binary": "percentile bootstrap over participants, within each class (of calibration: over all of them)",
+    "multiclass": "percentile bootstrap over participants, within each class",
+    "regression": "percentile bootstrap over participants",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +127,10 @@ def evaluate(
     A metric `m` comes as `m`, `m_low`, `m_high`. What is undefined is None (never NaN), and `reasons` says why.
 
     binary: auc (also by DeLong: auc_standard_error, auc_delong_low, auc_delong_high, the interval on the logit scale),
-    average_precision, brier, log_loss, and at the threshold balanced_accuracy, sensitivity, specificity, f1, mcc
-    (0 where everybody is predicted to be of one class, as in scikit-learn), confusion [[tn, fp], [fn, tp]];
-    n, n_positive, threshold (None where folds differ; `thresholds` lists them).
+    average_precision, brier, log_loss, calibration_slope and calibration_intercept (see `calibration`),
+    expected_observed (predicted number of class 1 over the true one), and at the threshold accuracy, balanced_accuracy,
+    sensitivity, specificity, f1, mcc (0 where everybody is predicted to be of one class, as in scikit-learn), confusion
+    [[tn, fp], [fn, tp]]; n, n_positive, threshold (None where folds differ; `thresholds` lists them).
     multiclass: auc (macro mean of one class against the rest), accuracy, balanced_accuracy, log_loss; confusion (rows
     the truth), n, n_by_class.
     regression: mae, rmse, r2, pearson; n.
@@ -139,7 +148,7 @@ def evaluate(
         ValueError: for an unknown task, predictions of the wrong shape, or predictions that are not finite.
     """
     y, prediction = _checked(task, y, prediction)
-    resampled = bootstrap.distribution(_statistics(task, y, prediction, threshold), _strata(task, y), seed=seed)
+    resampled = _resampled(task, y, prediction, threshold, seed)
     result: dict[str, Any] = {"n": len(y)}
     reasons: dict[str, str] = {}
     for name, value in estimate(task, y, prediction, threshold).items():
@@ -147,7 +156,7 @@ def evaluate(
         result[name] = value
         result[f"{name}_low"], result[f"{name}_high"] = limits or (None, None)
         if result[name] is None:
-            reasons[name] = _why_undefined(task, y, name, threshold)
+            reasons[name] = _why_undefined(task, y, prediction, name, threshold)
         elif limits is None:
             reasons[f"{name}_low"] = "undefined in more than one in twenty resamples"
     if task == "binary":
@@ -162,12 +171,54 @@ def evaluate(
         result["confusion"] = _confusion(y, prediction.argmax(axis=1), classes)
     result["interval"] = {
         "level": bootstrap.LEVEL,
-        "method": "percentile bootstrap over participants" + ("" if task == "regression" else ", within each class"),
+        "method": _METHOD[task],
         "resamples": bootstrap.RESAMPLES,
         "seed": seed,
     }
     result["reasons"] = reasons
     return result
+
+
+def _resampled(
+    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | np.ndarray | None, seed: int
+) -> dict[str, np.ndarray]:
+    """Every metric of every resample; those of calibration of resamples whose classes are drawn as they come."""
+    names = list(_statistics(task, y, prediction, threshold)(np.ones((1, len(y)), dtype=np.int32)))
+    within = [name for name in names if name not in formulas.OF_ALL_PEOPLE]
+    statistics = _statistics(task, y, prediction, threshold, only=within)
+    resampled = bootstrap.distribution(statistics, _strata(task, y), seed=seed)
+    if len(within) < len(names):
+        statistics = _statistics(task, y, prediction, threshold, only=formulas.OF_ALL_PEOPLE)
+        resampled |= bootstrap.distribution(statistics, np.zeros(len(y)), seed=seed)
+    return resampled
+
+
+def within_folds(y: np.ndarray, score: np.ndarray, fold: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """The AUC over pairs of people of the same fold, beside the pooled one of `evaluate`; see `auc.auc_within`.
+
+    Args:
+        y: (n,) labels 0 or 1, one a person.
+        score: (n,), each by the model of the person's fold.
+        fold: (n,).
+        seed: of the bootstrap, which draws people within each class of each fold.
+
+    Returns:
+        "auc_within_folds" with "_low" and "_high"; None where no fold has both classes.
+    """
+    y, score = _checked("binary", y, score)
+    fold = np.unique(fold, return_inverse=True)[1]
+
+    def statistic(draws: np.ndarray) -> dict[str, np.ndarray]:
+        return {"auc": roc.auc_within(y, score, fold, draws)}
+
+    name = "auc_within_folds"
+    both = [np.unique(y[fold == number]).size == 2 for number in range(int(fold.max()) + 1)]
+    if not any(both):
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    value = float(statistic(np.ones((1, len(y)), dtype=np.int32))["auc"][0])
+    limits = bootstrap.interval(bootstrap.distribution(statistic, 2 * fold + y, seed=seed)["auc"])
+    low, high = limits or (None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def estimate(
@@ -210,7 +261,7 @@ def paired_difference(
     y, prediction = _checked(task, y, prediction)
     _, other = _checked(task, y, other)
     name = PRIMARY[task]
-    first, second = (_statistics(task, y, values, None, only=name) for values in (prediction, other))
+    first, second = (_statistics(task, y, values, None, only=[name]) for values in (prediction, other))
 
     def difference(draws: np.ndarray) -> dict[str, np.ndarray]:
         return {name: first(draws)[name] - second(draws)[name]}
@@ -251,15 +302,19 @@ def paired_auc_difference(y: np.ndarray, score: np.ndarray, other: np.ndarray, s
 
 
 def _statistics(
-    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | np.ndarray | None, only: str | None = None
+    task: str,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    threshold: float | np.ndarray | None,
+    only: Collection[str] | None = None,
 ) -> bootstrap.Statistics:
-    """The function from draws (R, n) to the task's metrics, or to the one named `only`."""
+    """The function from draws (R, n) to the task's metrics, or to those named in `only`."""
     named = {
         "binary": lambda: formulas.binary(y, prediction, threshold),
         "multiclass": lambda: formulas.multiclass(y, prediction),
         "regression": lambda: formulas.regression(y, prediction),
     }[task]()
-    chosen = {only: named[only]} if only else named
+    chosen = named if only is None else {name: named[name] for name in only}
     return lambda draws: {name: statistic(draws) for name, statistic in chosen.items()}
 
 
@@ -328,11 +383,16 @@ def _delong_interval(y: np.ndarray, p: np.ndarray, reasons: dict[str, str]) -> d
     return {names[0]: error, names[1]: low, names[2]: high}
 
 
-def _why_undefined(task: str, y: np.ndarray, name: str, threshold: float | np.ndarray | None) -> str:
+def _why_undefined(
+    task: str, y: np.ndarray, prediction: np.ndarray, name: str, threshold: float | np.ndarray | None
+) -> str:
     if task == "regression":
         return "the values, or the predictions, are all equal"
     if task == "multiclass":
         return "a class has no people, or all people are of one class"
-    if threshold is None and name not in ("auc", "average_precision"):
+    if name == "calibration_slope" and len(np.unique(y)) == 2:
+        same = np.ptp(prediction) < 1e-9
+        return "the predictions are all equal" if same else "the predictions separate the classes, or nearly so"
+    if threshold is None and name not in ("auc", "average_precision", *formulas.OF_ALL_PEOPLE):
         return "no threshold was given"
     return f"all {len(y)} people are of class {int(y[0])}"

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pat_keras.evaluation import auc as roc
 from pat_keras.evaluation import bootstrap, metrics
-from pat_keras.evaluation.calibration import calibration_groups
+from pat_keras.evaluation.calibration import calibration_curve, calibration_groups
 from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, square_axes, style, with_interval
 
 _DASHES = ("-", "--", "-.", ":")
@@ -75,7 +75,8 @@ def precision_recall_figure(
 def calibration_figure(y: np.ndarray, p: np.ndarray, result: Mapping[str, Any] | None = None) -> Figure:
     """Observed share of positives against the predicted probability, in groups of equally many people.
 
-    The bars are 95 % intervals of a share; below, how predictions spread.
+    The bars are 95 % intervals of a share; the dashed line is the logistic regression whose slope is the calibration
+    slope, where there is one; below, how predictions spread.
 
     Args:
         y: (n,) labels 0 or 1.
@@ -94,10 +95,14 @@ def calibration_figure(y: np.ndarray, p: np.ndarray, result: Mapping[str, Any] |
     axes.errorbar(
         predicted, observed, yerr=errors, fmt="o-", color=PALETTE["first"], linewidth=1.5, capsize=3, label=brier
     )
+    fitted = calibration_curve(y, p)
+    if fitted is not None:
+        axes.plot(*fitted, "--", color=PALETTE["second"], linewidth=1.5, label="logistic recalibration")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     below.hist(p, bins=np.linspace(0, 1, 31).tolist(), color=PALETTE["muted"])
     below.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-    legend(axes, "upper left")
+    numbers = (("calibration_slope", "slope"), ("calibration_intercept", "in the large"))
+    legend(axes, "upper left", title="\n".join(f"{words} {with_interval(result, name)}" for name, words in numbers))
     return figure
 
 

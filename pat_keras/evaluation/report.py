@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -10,10 +9,10 @@ from typing import Any
 
 from pat_keras._version import __version__
 from pat_keras.data.files import atomic_write
-from pat_keras.data.splits import PARTS
 from pat_keras.errors import RunError
 from pat_keras.evaluation import report_page as page
 from pat_keras.evaluation.plot_style import save, with_interval
+from pat_keras.evaluation.report_data import data_section, settings_section
 from pat_keras.evaluation.report_figures import result_figures, roc_figure, training_figure
 from pat_keras.evaluation.report_limits import limits, sources
 from pat_keras.evaluation.report_page import Section
@@ -23,7 +22,9 @@ from pat_keras.evaluation.run_folder import Run, read_run
 TITLES = {
     "binary": {
         "auc": "AUC",
+        "auc_within_folds": "AUC, pairs of people of one fold alone",
         "average_precision": "Average precision",
+        "accuracy": "Accuracy",
         "balanced_accuracy": "Balanced accuracy",
         "sensitivity": "Sensitivity",
         "specificity": "Specificity",
@@ -31,6 +32,9 @@ TITLES = {
         "mcc": "Matthews correlation (MCC)",
         "brier": "Brier score (lower is better)",
         "log_loss": "Log loss (lower is better)",
+        "calibration_slope": "Calibration slope (1 is right; below 1, predictions are too extreme)",
+        "calibration_intercept": "Calibration in the large (0 is right; below 0, predictions are too high)",
+        "expected_observed": "Expected over observed number of class 1 (1 is right)",
     },
     "multiclass": {
         "auc": "AUC, mean of each class against the rest",
@@ -47,8 +51,12 @@ TITLES = {
 }
 _TASK_WORDS = {"binary": "two classes", "multiclass": "several classes", "regression": "a number"}
 
-# Shown in places of their own, not in the table of what was read.
-_DATA_ELSEWHERE = ("funnel", "citation", "terms", "parts", "synthetic")
+_SUBGROUP = {
+    "binary": ("auc", "sensitivity", "specificity", "f1", "mcc", "brier", "calibration_slope", "calibration_intercept"),
+    "multiclass": ("auc", "accuracy", "balanced_accuracy", "log_loss"),
+    "regression": ("mae", "rmse", "r2", "pearson"),
+}
+_NOT_OF_FOLDS = ("calibration_slope", "calibration_intercept", "expected_observed")  # of few people, mostly noise
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> pathlib.Path:
@@ -85,10 +93,11 @@ def render(run: Run) -> str:
         Section("Results", _results(run)),
         Section("Figures", f'<div class="figures">{"".join(result_figures(run))}</div>'),
         *_confusion(run),
+        *_subgroups(run),
         *_folds(run),
         *([Section("Training", training_figure(run))] if run.history else []),
-        Section("Data", _data(run)),
-        Section("What was run", _what_was_run(run)),
+        Section("Data", data_section(run)),
+        Section("What was run", settings_section(run)),
         Section("Limits and intended use", page.bullets(limits(run))),
         Section("Sources and licences", page.bullets(sources(run))),
     ]
@@ -192,10 +201,32 @@ def _confusion(run: Run) -> list[Section]:
     return [Section("Confusion", page.table(caption, header, rows))]
 
 
+def _subgroups(run: Run) -> list[Section]:
+    """The metrics of `_SUBGROUP` for each group of each column that was asked for."""
+    columns: Mapping[str, list[dict[str, Any]]] = run.metrics.get("subgroups") or {}
+    titles = TITLES[run.task]
+    tables = [
+        page.table(
+            f"Test people by {column}, with 95 % intervals",
+            ["Group", "People", *(titles[name].split(" (")[0].split(",")[0] for name in _SUBGROUP[run.task])],
+            [[own["group"], _people(own), *(_value(own, name) for name in _SUBGROUP[run.task])] for own in groups],
+        )
+        for column, groups in columns.items()
+    ]
+    if not tables:
+        return []
+    note = page.paragraph(
+        "Each group has its own interval. Many groups make some look different by chance: whether two differ is told "
+        "by their intervals, and not by one number being larger.",
+        "muted",
+    )
+    return [Section("Subgroups", "".join(tables) + note)]
+
+
 def _folds(run: Run) -> list[Section]:
     folds = run.metrics.get("folds") or []
-    names = [name for name in TITLES[run.task] if any(name in fold for fold in folds)]
-    if not names:
+    names = [name for name in TITLES[run.task] if any(name in fold for fold in folds) and name not in _NOT_OF_FOLDS]
+    if not names or run.metrics.get("split") == "leave_one_out":
         return []
     rows = [
         [fold["fold"], *(_value(fold, name) for name in names), _people(fold), *_own_threshold(run, fold)]
@@ -213,62 +244,3 @@ def _folds(run: Run) -> list[Section]:
 
 def _own_threshold(run: Run, fold: Mapping[str, Any]) -> list[str]:
     return [_threshold(fold)] if run.task == "binary" else []
-
-
-def _data(run: Run) -> str:
-    parts = []
-    funnel = run.data.get("funnel") or []
-    if funnel:
-        several = any(step.get("source") for step in funnel)
-        rows = [
-            [*([step.get("source", "")] if several else []), step.get("step", ""), step.get("people", ""),
-             step.get("reason", "")]
-            for step in funnel
-        ]  # fmt: skip
-        header = [*(["Source"] if several else []), "Step", "People", "Reason"]
-        parts.append(page.table("Who was read, rejected and kept", header, rows))
-    if run.data.get("parts"):
-        parts.append(_people_by_part(run.data["parts"]))
-    described = _flat({key: value for key, value in run.data.items() if key not in _DATA_ELSEWHERE})
-    if described:
-        parts.append(page.table("What was read", ["", "Value"], described))
-    return "".join(parts)
-
-
-def _people_by_part(splits: list[Mapping[str, Any]]) -> str:
-    """Numbers of people and windows of each part; of several folds, from the smallest to the largest."""
-    classes = list(splits[0]["train"].get("people_by_class", {}))
-    rows: list[list[object]] = []
-    for part in PARTS:
-        counts = [split[part] for split in splits]
-        row: list[object] = [part, *(_span([count[name] for count in counts]) for name in ("people", "windows"))]
-        row += [_span([count["people_by_class"].get(name, 0) for count in counts]) for name in classes]
-        rows.append(row)
-    caption = "Who was used for what" + (f", in each of {len(splits)} folds" if len(splits) > 1 else "")
-    return page.table(caption, ["Part", "People", "Windows", *(f"People of class {name}" for name in classes)], rows)
-
-
-def _span(values: list[int]) -> str:
-    return str(values[0]) if min(values) == max(values) else f"{min(values)} to {max(values)}"
-
-
-def _what_was_run(run: Run) -> str:
-    parts = [page.table("Settings", ["Setting", "Value"], _flat(run.config))] if run.config else []
-    if run.flags:
-        parts += [
-            page.paragraph("To run it again, give these lines to --flagfile:"),
-            f"<pre>{page.text(run.flags)}</pre>",
-        ]
-    return "".join(parts) or page.paragraph("The run directory holds neither config.json nor flags.txt.")
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> list[list[object]]:
-    """Rows of name and value; the names of what lies deeper joined by dots."""
-    rows: list[list[object]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{before}{key}.")
-        else:
-            plain = isinstance(value, str) and value  # an empty text shows as ""
-            rows.append([f"{before}{key}", value if plain else json.dumps(value, ensure_ascii=False)])
-    return rows

@@ -61,7 +61,9 @@ def _binary(run: Run, people: metrics.People) -> list[str]:
     recall += f"without information it would be {np.mean(y):.2f}."
     predicted, observed, _, _ = calibration_groups(y, p)
     groups = ", ".join(f"{a:.2f} came true in {b:.2f}" for a, b in zip(predicted, observed, strict=True))
-    calibration = f"Calibration in {len(predicted)} groups of people. A mean prediction of {groups}."
+    calibration = f"Calibration in {len(predicted)} groups of people. A mean prediction of {groups}. "
+    calibration += f"Calibration slope {with_interval(test, 'calibration_slope')}, "
+    calibration += f"in the large {with_interval(test, 'calibration_intercept')}."
     threshold = test.get("threshold")
     middle = [float(np.median(p[y == k])) for k in (0, 1)]
     spread = f"Predicted probabilities by class. Median {middle[0]:.2f} in class 0 and {middle[1]:.2f} in class 1"

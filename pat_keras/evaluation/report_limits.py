@@ -9,6 +9,12 @@ import numpy as np
 
 from pat_keras.evaluation.run_folder import Run
 
+_RECALIBRATED = {
+    "none": "class weights, if there were any, are still in them.",
+    "prior": "that of the training people, since what class weights did was taken out again.",
+    "platt": "that of the validation people, on whom a slope and an intercept were fitted.",
+}
+
 
 def limits(run: Run) -> list[str]:
     """What the numbers of this run do not say, one sentence or two each."""
@@ -26,8 +32,10 @@ def limits(run: Run) -> list[str]:
         words.append(f"With {who}, the intervals are wide, and differences between settings are mostly noise.")
     if run.task != "regression":
         words.append(
-            "Probabilities fit the share of each class that the model was trained for. Class weights, and people among "
-            "whom the class is rarer, shift them: see the calibration before reading one as a chance."
+            "Probabilities fit the share of each class that the model was trained for: "
+            + _RECALIBRATED.get(run.config.get("recalibration", "none"), _RECALIBRATED["none"])
+            + " Among people of whom fewer or more are of the class they are wrong: see the calibration before reading "
+            "one as a chance."
         )
     if run.metrics.get("folds") or test.get("thresholds"):
         words.append(

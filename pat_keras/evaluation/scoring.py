@@ -6,6 +6,7 @@ Axes: n windows of a part, C classes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,12 @@ from pat_keras.evaluation.metrics import (
     choose_threshold,
     estimate,
     evaluate,
+    paired_auc_difference,
     paired_difference,
+    within_folds,
 )
 from pat_keras.evaluation.protocols import LabelledData
+from pat_keras.evaluation.subgroups import by_subgroup, groups_of
 from pat_keras.models.baselines import FeatureBaseline
 
 # Of "validation" and "test", in the order of the split's windows: (n, C) probabilities, or (n, 1) values.
@@ -73,12 +77,15 @@ def score_run(
     task, seed = config.task, config.seed
     held_out = [_Held.of(data, split, found, task) for split, found in zip(parts, predictions, strict=True)]
     model = _Tested.of(held_out)
+    test = evaluate(task, model.y, model.score, model.threshold, seed=seed)
+    if task == "binary" and config.split in CROSS_VALIDATION:
+        test |= within_folds(model.y, model.score, model.fold, seed=seed)
     metrics: dict[str, Any] = {
         "task": task,
         "label": data.account["label"],
         "synthetic": data.account["synthetic"],
         "split": config.split,
-        "test": evaluate(task, model.y, model.score, model.threshold, seed=seed),
+        "test": test,
     }
     if config.split in CROSS_VALIDATION:
         metrics["folds"] = [_fold(number, held, task) for number, held in enumerate(held_out, 1)]
@@ -89,7 +96,15 @@ def score_run(
         simple = _Tested.of([_Held.of(data, split, found, task) for split, found in zip(parts, baseline, strict=True)])
         scored = evaluate(task, simple.y, simple.score, simple.threshold, seed=seed)
         metrics["baseline"] = {"name": FeatureBaseline(task).name, **scored}
-        metrics["difference"] = paired_difference(task, model.y, model.score, simple.score, seed=seed)
+        compare = paired_auc_difference if task == "binary" else functools.partial(paired_difference, task)
+        metrics["difference"] = compare(model.y, model.score, simple.score, seed=seed)
+    if config.subgroups:
+        metrics["subgroups"] = {
+            column: by_subgroup(
+                groups_of(data.cohort, column), task, model.participant_id, model.y, model.score, model.threshold, seed
+            )
+            for column in config.subgroups
+        }
     return metrics
 
 
@@ -118,16 +133,21 @@ class _Held:
 class _Tested:
     """The test people of all splits, one row each; the threshold of each person's model where they differ."""
 
+    participant_id: np.ndarray
     y: np.ndarray
     score: np.ndarray
+    fold: np.ndarray
     threshold: float | np.ndarray | None
 
     @classmethod
     def of(cls, held_out: list[_Held]) -> _Tested:
-        y, score = (np.concatenate([getattr(held.test, name) for held in held_out]) for name in ("y", "score"))
-        if len(held_out) == 1 or held_out[0].threshold is None:
-            return cls(y, score, held_out[0].threshold)
-        return cls(y, score, np.concatenate([np.full(len(held.test.y), held.threshold) for held in held_out]))
+        names = ("participant_id", "y", "score")
+        people, y, score = (np.concatenate([getattr(held.test, name) for held in held_out]) for name in names)
+        fold = np.repeat(np.arange(len(held_out)), [len(held.test.y) for held in held_out])
+        threshold: float | np.ndarray | None = held_out[0].threshold
+        if len(held_out) > 1 and threshold is not None:
+            threshold = np.array([held.threshold for held in held_out])[fold]
+        return cls(people, y, score, fold, threshold)
 
 
 def _fold(number: int, held: _Held, task: str) -> dict[str, Any]:

@@ -85,11 +85,15 @@ def _results(
         "validation": metrics.evaluate(task, y[part == "validation"], shares[part == "validation"], threshold),
         "baseline": metrics.evaluate(task, y[test], other[test], threshold)
         | {"name": f"{name} on simple daily features"},
-        "difference": metrics.paired_difference(task, y[test], shares[test], other[test]),
+        "difference": metrics.paired_auc_difference(y[test], shares[test], other[test])
+        if task == "binary"
+        else metrics.paired_difference(task, y[test], shares[test], other[test]),
         "synthetic": synthetic,
     }
     if folds > 1:
         results.pop("validation")
+        if task == "binary":
+            results["test"] |= metrics.within_folds(y, shares, (2 - np.arange(len(y))) % 3)
         results["folds"] = [
             _fold(fold, task, y[who], shares[who], threshold)
             for fold in range(folds)

@@ -88,6 +88,7 @@ def test_binary_agrees_with_scikit_learn() -> None:
         "average_precision": sk.average_precision_score(y, p),
         "brier": sk.brier_score_loss(y, p),
         "log_loss": sk.log_loss(y, p),
+        "accuracy": sk.accuracy_score(y, called),
         "balanced_accuracy": sk.balanced_accuracy_score(y, called),
         "sensitivity": sk.recall_score(y, called),
         "specificity": sk.recall_score(y, called, pos_label=0),
@@ -218,6 +219,21 @@ def test_bad_calls() -> None:
         metrics.evaluate("binary", [0, 1], [[0.1, 0.9], [0.8, 0.2]])
     with pytest.raises(LabelError, match="1 of 2 are missing"):
         metrics.evaluate("regression", [0, math.nan], [0.1, 0.2])
+
+
+def test_pairs_of_one_fold_are_compared_within_it() -> None:
+    y, p = _binary(2, n=90)
+    fold = np.repeat(["a", "b", "c"], 30)
+    shifted = p + np.repeat([0.0, 5.0, -5.0], 30)  # as models of other people might
+    folds = [fold == name for name in "abc"]
+    pairs = [y[own].sum() * (1 - y[own]).sum() for own in folds]
+    expected = np.average([sk.roc_auc_score(y[own], p[own]) for own in folds], weights=pairs)
+    result = metrics.within_folds(y, shifted, fold)
+    assert result["auc_within_folds"] == pytest.approx(expected)
+    assert result["auc_within_folds_low"] < expected < result["auc_within_folds_high"]
+    assert metrics.evaluate("binary", y, shifted)["auc"] < expected - 0.1
+    alone = metrics.within_folds(y, shifted, np.arange(90))
+    assert set(alone) == set(result) and set(alone.values()) == {None}
 
 
 # --- two models on the same people ---

@@ -1,0 +1,79 @@
+"""What a report says about the data and the settings of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pat_keras.data.splits import PARTS
+from pat_keras.evaluation import report_page as page
+from pat_keras.evaluation.run_folder import Run
+
+# Shown in places of their own, not in the table of what was read.
+_DATA_ELSEWHERE = ("funnel", "citation", "terms", "parts", "synthetic")
+
+
+def data_section(run: Run) -> str:
+    """Who was read, who was used for what, and what the files say of the data, as HTML."""
+    parts = []
+    funnel = run.data.get("funnel") or []
+    if funnel:
+        several = any(step.get("source") for step in funnel)
+        rows = [
+            [*([step.get("source", "")] if several else []), step.get("step", ""), step.get("people", ""),
+             step.get("reason", "")]
+            for step in funnel
+        ]  # fmt: skip
+        header = [*(["Source"] if several else []), "Step", "People", "Reason"]
+        parts.append(page.table("Who was read, rejected and kept", header, rows))
+    if run.data.get("parts"):
+        parts.append(_people_by_part(run.data["parts"]))
+    described = _flat({key: value for key, value in run.data.items() if key not in _DATA_ELSEWHERE})
+    if described:
+        parts.append(page.table("What was read", ["", "Value"], described))
+    return "".join(parts)
+
+
+def _people_by_part(splits: list[Mapping[str, Any]]) -> str:
+    """Numbers of people and windows of each part; of several folds, from the smallest to the largest."""
+    classes = list(splits[0]["train"].get("people_by_class", {}))
+    rows: list[list[object]] = []
+    for part in PARTS:
+        counts = [split[part] for split in splits]
+        row: list[object] = [part, *(_span([count[name] for count in counts]) for name in ("people", "windows"))]
+        row += [_span([count["people_by_class"].get(name, 0) for count in counts]) for name in classes]
+        rows.append(row)
+    caption = "Who was used for what" + (f", in each of {len(splits)} folds" if len(splits) > 1 else "")
+    reasons = list(dict.fromkeys(reason for split in splits for reason in split.get("left_out", {})))
+    for reason in reasons:
+        people = _span([split.get("left_out", {}).get(reason, 0) for split in splits])
+        rows.append([f"nobody's part: {reason}", people, *[""] * (1 + len(classes))])
+    return page.table(caption, ["Part", "People", "Windows", *(f"People of class {name}" for name in classes)], rows)
+
+
+def _span(values: list[int]) -> str:
+    return str(values[0]) if min(values) == max(values) else f"{min(values)} to {max(values)}"
+
+
+def settings_section(run: Run) -> str:
+    """Config and flags, as HTML."""
+    parts = [page.table("Settings", ["Setting", "Value"], _flat(run.config))] if run.config else []
+    if run.flags:
+        parts += [
+            page.paragraph("To run it again, give these lines to --flagfile:"),
+            f"<pre>{page.text(run.flags)}</pre>",
+        ]
+    return "".join(parts) or page.paragraph("The run directory holds neither config.json nor flags.txt.")
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[list[object]]:
+    """Rows of name and value; the names of what lies deeper joined by dots."""
+    rows: list[list[object]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{before}{key}.")
+        else:
+            plain = isinstance(value, str) and value  # an empty text shows as ""
+            rows.append([f"{before}{key}", value if plain else json.dumps(value, ensure_ascii=False)])
+    return rows
