@@ -17,7 +17,8 @@ import polars as pl
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
-from pat_keras.evaluation.protocols import labelled_data, make_splits
+from pat_keras.data.splits import Split
+from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
 from pat_keras.evaluation.report import write_report
 from pat_keras.evaluation.run_writer import Outcome, RunWriter
 from pat_keras.evaluation.scoring import Predictions, predictions_table, score_run
@@ -88,17 +89,16 @@ def finetune(
     config, watcher = config or FinetuneConfig(), watcher or Watcher()
     data = labelled_data(cohort, label, config, say)
     parts = make_splits(data, config)
-    sealed = seal(data, parts)
     for column in config.subgroups:
         groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training
     check_start(config, cohort.length)
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
-    return run_splits(data, sealed, config, writer, watcher)
+    return run_splits(data, parts, config, writer, watcher)
 
 
 def run_splits(
     data: LabelledData,
-    sealed: Sequence[SealedSplit],
+    parts: list[Split],
     config: FinetuneConfig,
     writer: RunWriter | None,
     watcher: Watcher,
@@ -109,7 +109,7 @@ def run_splits(
 
     Args:
         data: the labelled windows.
-        sealed: their splits, of which none was opened.
+        parts: their splits.
         config: of the run.
         writer: of the run directory, if there is one.
         watcher: told about training progress.
@@ -117,11 +117,10 @@ def run_splits(
         more: to add to metrics.json; asked when all splits are done.
     """
     outcomes, models = [], []
-    for number, split in enumerate(sealed, 1):
-        outcome, model = _run_split(split, number, choose(split) if choose else config, writer, watcher)
+    for number, sealed in enumerate(seal(data, parts), 1):
+        outcome, model = _run_split(sealed, number, choose(sealed) if choose else config, writer, watcher)
         outcomes.append(outcome)
         models.append(model)
-    parts = [one.split for one in sealed]
     history = [{"fold": number, **row} for number, outcome in enumerate(outcomes, 1) for row in outcome.history]
     predictions = pl.concat(
         predictions_table(data, split, number, outcome.predictions, config.task)
