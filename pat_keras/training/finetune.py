@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from pat_keras.checkpoints.weights import load_weights
 from pat_keras.config import EncoderConfig, FinetuneConfig
+from pat_keras.data.smoothing import smooth
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import CohortError, ConfigError
-from pat_keras.models.classifier import PATClassifier, Standardization, probabilities
-from pat_keras.models.encoder import PATEncoder, compile_by_default
-from pat_keras.training.loop import Part, Row, Watcher, predict, train_stage
-from pat_keras.training.optimizers import make_optimizer
+from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.encoder import PATEncoder
+from pat_keras.models.networks import BaselineNetwork
+from pat_keras.models.predictor import Predictor, probabilities
+from pat_keras.training.augmentation import Augmentation, augments, check_augmentation
+from pat_keras.training.loop import Part, Row, Watcher, predict
+from pat_keras.training.losses import soft_targets
+from pat_keras.training.recalibration import apply_to, recalibration_of
+from pat_keras.training.stages import run_stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,29 +35,13 @@ class Fitted:
     Attributes:
         model: takes raw minutes; its scaling is inside.
         history: one row a training epoch.
-        predictions: for "validation" and "test", in the split's order: (n, classes) probabilities, or (n, 1) values.
+        predictions: for "validation" and, unless that part is empty, "test", in the split's order: (n, classes)
+            probabilities, or (n, 1) values.
     """
 
-    model: PATClassifier
+    model: Predictor
     history: list[Row]
     predictions: dict[str, np.ndarray]
-
-
-class _HeadOnly(keras.Model):
-    """The head of a classifier on pooled tokens (B, D), sharing its weights: what a frozen encoder leaves to train."""
-
-    def __init__(self, classifier: PATClassifier) -> None:
-        super().__init__(name="head")
-        self.head_dropout, self.output_layer = classifier.head_dropout, classifier.output_layer
-        if classifier.head == "official":
-            self.hidden = classifier.hidden
-        self._call_head = classifier.call_head
-        self.jit_compile = compile_by_default()
-        self.built = True
-
-    def call(self, pooled: Any, training: bool | None = None) -> Any:
-        """(B, D) -> logits (B, C)."""
-        return self._call_head(pooled, training=training)
 
 
 def build_encoder(config: FinetuneConfig) -> PATEncoder:
@@ -74,13 +62,37 @@ def build_encoder(config: FinetuneConfig) -> PATEncoder:
     return encoder
 
 
-def check_start(config: FinetuneConfig, length: int) -> None:
-    """See, before anything is done, that there is an encoder to start from, and that its patches fit the windows.
+def build_model(config: FinetuneConfig, length: int, num_classes: int = 2) -> Predictor:
+    """The model to start from, for scaled windows of `length` minutes: PAT with a new head, or another network.
 
     Raises:
         CheckpointError: if the weights can't be loaded.
-        ConfigError: if the patches don't fit.
+        ConfigError: if a network other than PAT does not fit the windows.
     """
+    if config.model != "pat":
+        return BaselineNetwork(config.model, length, config.task, num_classes)
+    return PATClassifier(
+        build_encoder(config),
+        config.head,
+        config.task,
+        num_classes,
+        config.dropout,
+        min_worn_share=config.min_worn_share if config.missing == "mask" else None,
+        dtype=config.precision,
+    )
+
+
+def check_start(config: FinetuneConfig, length: int) -> None:
+    """See, before anything is done, that there is a model to start from, and that it fits windows of `length` minutes.
+
+    Raises:
+        CheckpointError: if the weights can't be loaded.
+        ConfigError: if the model, its patches or an augmentation don't fit.
+    """
+    check_augmentation(config, length)
+    if config.model != "pat":
+        build_model(config, length)
+        return
     patch_size = build_encoder(config).config.patch_size
     if length % patch_size:
         raise ConfigError(
@@ -89,16 +101,14 @@ def check_start(config: FinetuneConfig, length: int) -> None:
         )
 
 
-def _check_seen(activity: np.ndarray, model: PATClassifier) -> None:
-    """Raise a CohortError if a week has no patch that a model with a mask would look at."""
-    if model.min_worn_share is None:
-        return
-    known = ~np.isnan(activity).reshape(len(activity), -1, model.encoder.config.patch_size)
-    unseen = int((~(known.mean(axis=2) >= model.min_worn_share).any(axis=1)).sum())
+def _check_seen(activity: np.ndarray, patch_size: int, min_worn_share: float) -> None:
+    """Raise a CohortError if a week has no patch that a PAT with a mask would look at."""
+    known = ~np.isnan(activity).reshape(len(activity), -1, patch_size)
+    unseen = int((~(known.mean(axis=2) >= min_worn_share).any(axis=1)).sum())
     if unseen:
         raise CohortError(
-            f"{unseen} of {len(activity)} windows have no patch of {known.shape[2]} minutes of which a share of "
-            f"{model.min_worn_share:g} is known, expected some in every window. Leave out windows that were hardly "
+            f"{unseen} of {len(activity)} windows have no patch of {patch_size} minutes of which a share of "
+            f"{min_worn_share:g} is known, expected some in every window. Leave out windows that were hardly "
             "worn (pat-prepare --min_worn_minutes --min_valid_days), or lower --min_worn_share."
         )
 
@@ -136,28 +146,22 @@ def train_split(
         activity: (B, T) float32 raw minutes of all windows, NaN = missing: none unless the config masks them.
         y: (B,) targets: 0 and 1, class numbers 0 ... C - 1, or values.
         participant_id: (B,).
-        split: rows of the three parts.
+        split: rows of the three parts; the test part may be empty.
         config: everything else.
         folder: for the state of the training; a training found there is resumed.
         watcher: told about progress.
 
     Raises:
-        CheckpointError, RunError: see `build_encoder`, `train_stage`.
+        CheckpointError, ConfigError, RunError: see `build_model`, `train_stage`.
     """
     keras.utils.set_random_seed(config.seed)
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
-    model = PATClassifier(
-        build_encoder(config),
-        config.head,
-        config.task,
-        classes,
-        config.dropout,
-        min_worn_share=config.min_worn_share if config.missing == "mask" else None,
-        dtype=config.precision,
-    )
-    _check_seen(activity, model)
-    rows = {name: getattr(split, name) for name in PARTS}
-    standardizer, scaled = _scaled(activity, rows, config.scaling)
+    model = build_model(config, activity.shape[1], classes)
+    if config.model == "pat" and config.missing == "mask":
+        _check_seen(activity, model.encoder.config.patch_size, config.min_worn_share)
+    rows = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}
+    minutes = smooth(activity) if config.smoothing == "savitzky_golay" else activity
+    standardizer, scaled = _scaled(minutes, rows, config.scaling)
     centre, spread = _target_scale(y[split.train], config.task)
     weights = {} if config.task == "regression" else class_weights(y[split.train], config.class_weight)
     parts = {
@@ -169,20 +173,36 @@ def train_split(
         )
         for name, index in rows.items()
     }
-    history = _run_stages(model, parts, config, folder, watcher)
-    kernel, bias = model.output_layer.kernel, model.output_layer.bias
+    train = dataclasses.replace(
+        parts["train"],
+        y=soft_targets(parts["train"].y, config, classes),
+        varied=Augmentation(minutes[rows["train"]], standardizer, config) if augments(config) else None,
+    )
+    history = run_stages(model, train, parts["validation"], config, folder, watcher)
     if config.task == "regression":
-        kernel.assign(ops.multiply(kernel, spread))
-        bias.assign(ops.add(ops.multiply(bias, spread), centre))
-    whole = _with_scaling(model, standardizer)
+        apply_to(model.output_layer, spread, np.array([centre]))
+    else:
+        _recalibrate(model, parts["validation"], weights, config)
+    whole = model.taking_raw(standardizer, config.smoothing)
     predictions = {}
-    for name in ("validation", "test"):
+    for name in [name for name in rows if name != "train"]:
         if config.scaling == "paper":  # by their own scaling, which the model doesn't hold
             outputs = predict(model, parts[name].x, config.batch_size)
         else:
             outputs = whole.predict_logits(activity[rows[name]])
         predictions[name] = outputs if config.task == "regression" else probabilities(outputs, config.task)
     return Fitted(whole, history, predictions)
+
+
+def _recalibrate(model: Predictor, validation: Part, weights: dict[float, float], config: FinetuneConfig) -> None:
+    """Give the output layer the slope and shift that make its probabilities mean what they say."""
+    fitted = config.recalibration == "platt"
+    logits = predict(model, validation.x, config.batch_size) if fitted else np.zeros((1, model.num_outputs))
+    _, person, windows = np.unique(validation.participant_id, return_inverse=True, return_counts=True)
+    slope, shift = recalibration_of(
+        config.recalibration, config.task, weights, logits, validation.y, 1.0 / windows[person]
+    )
+    apply_to(model.output_layer, slope, shift)
 
 
 def _scaled(activity: np.ndarray, rows: dict[str, np.ndarray], kind: str) -> tuple[Standardizer, dict[str, np.ndarray]]:
@@ -199,78 +219,3 @@ def _target_scale(y: np.ndarray, task: str) -> tuple[float, float]:
     if task != "regression":
         return 0.0, 1.0
     return float(y.mean()), float(y.std()) or 1.0
-
-
-def _run_stages(
-    model: PATClassifier,
-    parts: dict[str, Part],
-    config: FinetuneConfig,
-    folder: pathlib.Path | None,
-    watcher: Watcher | None,
-) -> list[Row]:
-    """The head alone on pooled tokens, computed once; or everything; or one after the other."""
-    history: list[Row] = []
-    if config.mode != "full":
-        epochs = config.epochs if config.mode == "linear_probe" else config.probe_epochs
-        pooled = {
-            name: dataclasses.replace(parts[name], x=_pooled(model, parts[name].x, config.batch_size))
-            for name in ("train", "validation")
-        }
-        history += _stage("head", _HeadOnly(model), pooled, config, epochs, folder, watcher)
-    if config.mode != "linear_probe":
-        history += _stage("full", model, parts, config, config.epochs, folder, watcher)
-    return history
-
-
-def _pooled(model: PATClassifier, x: np.ndarray, batch_size: int) -> np.ndarray:
-    """What the head of `model` sees of (B, T) scaled weeks: (B, D)."""
-    if model.min_worn_share is None:
-        return model.encoder.embed(x, batch_size)
-    return model.encoder.embed(x, batch_size, wear=~np.isnan(x), min_worn_share=model.min_worn_share)
-
-
-def _stage(
-    name: str,
-    model: keras.Model,
-    parts: dict[str, Part],
-    config: FinetuneConfig,
-    epochs: int,
-    folder: pathlib.Path | None,
-    watcher: Watcher | None,
-) -> list[Row]:
-    steps = -(-len(parts["train"].x) // config.batch_size)
-    optimizer = make_optimizer(config, model, epochs, steps)
-    model.compile(optimizer, loss=_loss(config.task), jit_compile=_jit(config.jit))
-    state = None if folder is None else folder / f"{name}.npz"
-    return train_stage(name, model, parts["train"], parts["validation"], config, epochs, state, watcher)
-
-
-def _loss(task: str) -> keras.losses.Loss:
-    if task == "regression":
-        return keras.losses.MeanSquaredError()
-    if task == "binary":
-        return keras.losses.BinaryCrossentropy(from_logits=True)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def _jit(choice: str) -> bool:
-    return compile_by_default() if choice == "auto" else choice == "on"
-
-
-def _with_scaling(model: PATClassifier, standardizer: Standardizer) -> PATClassifier:
-    """The same model taking raw minutes: what is saved must not depend on a second file to be right."""
-    scaling = Standardization(standardizer.kind, len(standardizer.mean), name="standardization")
-    whole = PATClassifier(
-        model.encoder,
-        model.head,
-        model.task,
-        model.num_classes,
-        model.dropout,
-        standardization=scaling,
-        min_worn_share=model.min_worn_share,
-        dtype=model.dtype_policy,
-    )
-    for name in ("hidden", "output_layer") if model.head == "official" else ("output_layer",):
-        getattr(whole, name).set_weights(getattr(model, name).get_weights())
-    scaling.set_statistics(standardizer.mean, standardizer.scale)
-    return whole

@@ -5,11 +5,12 @@ Axes: B windows, T minutes (or D of pooled tokens), C outputs.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -21,18 +22,29 @@ from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import FinetuneConfig
 from pat_keras.errors import RunError
 from pat_keras.models.classifier import probabilities
+from pat_keras.training.averaging import make_average
+from pat_keras.training.losses import mix
 
 Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """The windows of some people: inputs (B, T), targets (B,), weights of the loss (B,), and whose they are (B,)."""
+    """The windows of some people.
+
+    Attributes:
+        x: inputs (B, T).
+        y: targets (B,); of training windows also shares (B, C).
+        weight: of the loss, (B,).
+        participant_id: whose they are, (B,).
+        varied: gives the inputs (B, T) of a training epoch, counted from 0, in place of `x`; None if they stay.
+    """
 
     x: np.ndarray
     y: np.ndarray
     weight: np.ndarray
     participant_id: np.ndarray
+    varied: Callable[[int], np.ndarray] | None = None
 
 
 class Watcher:
@@ -79,6 +91,7 @@ class _Stage:
         self.name, self.model, self.config, self.epochs, self.state = name, model, config, epochs, state
         self.train, self.validation = parts
         self.progress = _Progress()
+        self.average = make_average(config, model.optimizer, epochs)
         self.best_weights = self._trained_weights()
 
     def restore(self) -> None:
@@ -92,6 +105,7 @@ class _Stage:
                 variable.assign(_saved(self.state, arrays, f"{kind}/{i}", tuple(variable.shape)))
         shapes = [tuple(variable.shape) for variable in self.model.trainable_variables]
         self.best_weights = [_saved(self.state, arrays, f"best/{i}", shape) for i, shape in enumerate(shapes)]
+        self.average.restore(arrays)
         best = meta["best"]
         self.progress = _Progress(
             meta["epoch"], None if best is None else tuple(best), meta["best_epoch"], meta["rows"]
@@ -107,6 +121,7 @@ class _Stage:
             for i, variable in enumerate(variables)
         }
         arrays |= {f"best/{i}": weights for i, weights in enumerate(self.best_weights)}
+        arrays |= self.average.arrays()
         save_state(self.state, arrays, dataclasses.asdict(self.progress))
 
     def _trained_weights(self) -> list[np.ndarray]:
@@ -122,11 +137,11 @@ class _Stage:
             RunError: if the loss or a weight is no longer a number.
         """
         started, epoch = time.perf_counter(), self.progress.epoch
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train.x))
+        x, y, weight = self._epoch_data(epoch)
         logs = self.model.fit(
-            self.train.x[order],
-            self.train.y[order],
-            sample_weight=self.train.weight[order],
+            x,
+            y,
+            sample_weight=weight,
             batch_size=self.config.batch_size,
             shuffle=False,
             verbose=0,
@@ -136,20 +151,45 @@ class _Stage:
         # The weights too: TensorFlow's fused relu makes 0 of NaN, behind which a head hides an encoder that is lost.
         if not (math.isfinite(row["loss"]) and all(np.isfinite(w).all() for w in self._trained_weights())):
             raise self._diverged(epoch)
-        row |= self._validate()
+        self.average.add(self._trained_weights(), epoch)
+        with self._averaged():
+            row |= self._validate()
         if not math.isfinite(row["validation_loss"]):
             raise self._diverged(epoch)
         row["head_learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        trains_encoder = hasattr(self.model, "encoder")
+        trains_encoder = hasattr(self.model, "encoder") and epoch >= self.config.unfreeze_epochs
         factor = self.config.encoder_rate / self.config.head_learning_rate if trains_encoder else 0.0
         row["encoder_learning_rate"] = row["head_learning_rate"] * factor
         row["seconds"] = round(time.perf_counter() - started, 3)
         return row
 
+    def _epoch_data(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs, targets and weights of a training epoch, in its order."""
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train.x))
+        inputs = self.train.x if self.train.varied is None else self.train.varied(epoch)
+        x, y, weight = inputs[order], self.train.y[order], self.train.weight[order]
+        return mix(x, y, weight, self.config, epoch) if self.config.mixup else (x, y, weight)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model with its averaged weights, if it has any, for as long as this lasts."""
+        weights = self.average.weights()
+        if weights is None:
+            yield
+            return
+        trained = self._trained_weights()
+        self.assign(weights)
+        yield
+        self.assign(trained)
+
+    def assign(self, weights: list[np.ndarray]) -> None:
+        """Give the model's trainable variables these values."""
+        for variable, values in zip(self.model.trainable_variables, weights, strict=True):
+            variable.assign(values)
+
     def _diverged(self, epoch: int) -> RunError:
         kept = f"after training epoch {self.progress.best_epoch}" if self.progress.best else "from the start"
-        for variable, weights in zip(self.model.trainable_variables, self.best_weights, strict=True):
-            variable.assign(weights)
+        self.assign(self.best_weights)
         where = f" With the last ones they are kept in {self.state}." if self.state else ""
         return RunError(
             f"{self.name}: the loss or weights became NaN or infinite in training epoch {epoch + 1}, expected finite "
@@ -174,13 +214,13 @@ class _Stage:
         self.progress.rows.append(row)
         if self.progress.best is None or rank > self.progress.best:
             self.progress.best, self.progress.best_epoch = rank, self.progress.epoch
-            self.best_weights = self._trained_weights()
+            self.best_weights = self.average.weights() or self._trained_weights()
 
     @property
     def done(self) -> bool:
         """Whether the last epoch is reached, or the best value is `patience` epochs old."""
-        stale = self.progress.epoch - self.progress.best_epoch >= self.config.patience
-        return self.progress.epoch >= self.epochs or stale
+        waited = self.progress.epoch - max(self.progress.best_epoch, self.average.start)
+        return self.progress.epoch >= self.epochs or waited >= self.config.patience
 
 
 def train_stage(
@@ -227,8 +267,7 @@ def train_stage(
             watcher.on_epoch(row)
     finally:
         watcher.on_end()
-    for variable, weights in zip(model.trainable_variables, stage.best_weights, strict=True):
-        variable.assign(weights)
+    stage.assign(stage.best_weights)
     return stage.progress.rows
 
 

@@ -16,8 +16,9 @@ from pat_keras.data.standardize import KINDS, Standardizer
 from pat_keras.errors import CheckpointError, ConfigError
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import PATEncoder
-from pat_keras.training import finetune
+from pat_keras.training import finetune, stages
 from pat_keras.training.finetune import Fitted, build_encoder, check_start, class_weights, train_split
+from pat_keras.training.stages import HeadOnly
 from tests.small import small_cohort, small_config
 
 
@@ -85,7 +86,7 @@ def test_full_changes_everything(full) -> None:
 
 def test_two_stages_in_their_order(cohort, split, monkeypatch) -> None:
     encoders = []
-    original = finetune.train_stage
+    original = stages.train_stage
 
     def watched(name, model, *args, **kwargs):
         encoders.append((name, hasattr(model, "encoder"), fitting[0].encoder.get_weights()))
@@ -98,7 +99,7 @@ def test_two_stages_in_their_order(cohort, split, monkeypatch) -> None:
         fitting.append(build(*args, **kwargs))
         return fitting[-1]
 
-    monkeypatch.setattr(finetune, "train_stage", watched)
+    monkeypatch.setattr(stages, "train_stage", watched)
     monkeypatch.setattr(finetune, "PATClassifier", built)
     config = small_config(mode="two_stage", probe_epochs=3)
     fitted = _fit(cohort, split, config=config)
@@ -114,7 +115,7 @@ def test_two_stages_in_their_order(cohort, split, monkeypatch) -> None:
 def test_cached_embeddings_give_what_the_whole_model_gives(cohort, head: str) -> None:
     model = PATClassifier(EncoderConfig.small(), head)
     x = Standardizer.fit(cohort.activity, "cohort").apply(cohort.activity)
-    head_alone = finetune._HeadOnly(model)
+    head_alone = HeadOnly(model)
     np.testing.assert_allclose(
         np.asarray(head_alone.predict_on_batch(model.encoder.embed(x))), model.predict_logits(x), atol=1e-5
     )
@@ -182,7 +183,7 @@ def test_class_weights_by_hand() -> None:
 
 def test_class_weights_reach_the_loss(cohort, split, monkeypatch) -> None:
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(finetune, "train_stage", lambda name, model, train, validation, *_: seen.update(t=train) or [])
+    monkeypatch.setattr(stages, "train_stage", lambda name, model, train, validation, *_: seen.update(t=train) or [])
     for kind in ("paper", "none"):
         _fit(cohort, split, config=small_config(class_weight=kind))
         train = seen["t"]
@@ -207,7 +208,7 @@ def test_several_classes(cohort, split) -> None:
 def test_regression_predicts_in_the_units_of_the_label(cohort, split, monkeypatch) -> None:
     """The network learns standardised targets; the output layer gives them back in their own units."""
     standardised = {}
-    original = finetune.train_stage
+    original = stages.train_stage
 
     def watched(name, model, train, validation, *args):
         rows = original(name, model, train, validation, *args)
@@ -215,7 +216,7 @@ def test_regression_predicts_in_the_units_of_the_label(cohort, split, monkeypatc
         standardised["targets"] = train.y
         return rows
 
-    monkeypatch.setattr(finetune, "train_stage", watched)
+    monkeypatch.setattr(stages, "train_stage", watched)
     fitted = _fit(cohort, split, "score", small_config(task="regression"))
     y = cohort.label("score")[split.train]
     assert standardised["targets"].mean() == pytest.approx(0, abs=1e-6)
@@ -258,7 +259,7 @@ def test_each_part_as_the_network_sees_it(cohort, split, monkeypatch, kind: str)
         seen.update(train=train.x, validation=validation.x)
         return []
 
-    monkeypatch.setattr(finetune, "train_stage", noted)
+    monkeypatch.setattr(stages, "train_stage", noted)
     fitted = _fit(cohort, split, config=small_config(standardize=kind))
     own = "per_minute" if kind == "paper" else kind
     for part in PARTS[:2]:

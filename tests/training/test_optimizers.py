@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from pat_keras.config import FinetuneConfig
-from pat_keras.training.optimizers import Adam, WarmupCosine, make_optimizer
+from pat_keras.config import EncoderConfig, FinetuneConfig
+from pat_keras.models.classifier import PATClassifier
+from pat_keras.training.optimizers import Adam, WarmupCosine, encoder_depths, make_optimizer
 
 _RNG = np.random.default_rng(0)
 _X = _RNG.normal(size=(24, 6)).astype("float32")
@@ -25,6 +26,7 @@ class TinyModel(keras.Model):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = keras.Sequential([keras.layers.Dense(5, activation="tanh", name="inner")])
+        self.encoder.blocks = self.encoder.layers
         self.output_layer = keras.layers.Dense(1, name="output")
         self.build((None, 6))
 
@@ -121,6 +123,122 @@ def test_momentum_of_sgd_equals_keras() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+# --- by depth ---
+
+
+class DeepModel(keras.Model):
+    """An encoder of an embedding and three blocks, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        keras.utils.set_random_seed(0)
+        self.encoder = keras.Sequential([keras.layers.Dense(5, activation="tanh", name=f"d{i}") for i in range(4)])
+        self.encoder.build((None, 6))
+        self.encoder.blocks = self.encoder.layers[1:]
+        self.output_layer = keras.layers.Dense(1, name="output")
+        self.output_layer.build((None, 5))
+        self.built = True
+
+    def call(self, x):
+        return self.output_layer(self.encoder(x))
+
+    @property
+    def depths(self) -> list[list[np.ndarray]]:
+        """Weights of the head, the last block, ..., the embedding."""
+        parts = [self.output_layer, *reversed(self.encoder.layers)]
+        return [[np.array(weights) for weights in part.get_weights()] for part in parts]
+
+
+def _largest_changes(before: list[list[np.ndarray]], after: list[list[np.ndarray]]) -> list[float]:
+    return [
+        max(float(np.abs(a - b).max()) for a, b in zip(old, new, strict=True))
+        for old, new in zip(before, after, strict=True)
+    ]
+
+
+def _steps_by_depth(steps: int, steps_per_epoch: int, **settings) -> list[list[float]]:
+    """The largest step of each part of a DeepModel, head first, in each of some steps."""
+    config = FinetuneConfig(**{"schedule": "constant", "warmup_epochs": 0} | settings)
+    model = DeepModel()
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(make_optimizer(config, model, 5, steps_per_epoch), loss=loss)
+    moved = []
+    for _ in range(steps):
+        before = model.depths
+        model.fit(_X, _Y, batch_size=24, shuffle=False, verbose=0)
+        moved.append(_largest_changes(before, model.depths))
+    return moved
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_rate_decays_with_the_depth_of_the_layer(optimizer: str) -> None:
+    rates = {"encoder_learning_rate": 1e-2, "head_learning_rate": 3e-2, "optimizer": optimizer}
+    (found,) = _steps_by_depth(1, 1, layer_decay=0.5, **rates)
+    (plain,) = _steps_by_depth(1, 1, **rates)
+    np.testing.assert_allclose(np.divide(found, plain), [1, 1, 0.5, 0.25, 0.125], rtol=1e-2)
+    if optimizer == "adam":  # whose first step is the rate
+        np.testing.assert_allclose(found, [3e-2, 1e-2, 5e-3, 2.5e-3, 1.25e-3], rtol=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_frozen_parts_do_not_move_at_any_rate_before_their_epoch(optimizer: str) -> None:
+    """Two steps an epoch, two epochs a part; weight decay would move what a zero gradient leaves."""
+    moved = np.array(_steps_by_depth(18, 2, unfreeze_epochs=2, optimizer=optimizer, weight_decay=0.1))
+    for depth in range(5):  # head, last block, ..., embedding
+        begins = depth * 4
+        assert (moved[:begins, depth] == 0.0).all()
+        assert (moved[begins:, depth] > 0.0).all()
+
+
+def test_first_step_of_an_unfrozen_block_is_not_larger_than_its_rate() -> None:
+    """Adam with moments of zero, late in training, would begin with a step of three times the rate."""
+    moved = _steps_by_depth(6, 2, unfreeze_epochs=2, encoder_learning_rate=1e-2)
+    assert 0 < moved[4][1] < 1.1e-2
+
+
+def test_depths_of_pat_by_rate() -> None:
+    model = PATClassifier(EncoderConfig.large())
+    depths = encoder_depths(model)
+    by_depth = {}
+    for variable in model.encoder.trainable_variables:
+        by_depth.setdefault(depths[id(variable)], set()).add(variable.path.split("/")[1])
+    assert by_depth == {
+        4: {"patch_embedding"},
+        3: {"encoder_layer_1"},
+        2: {"encoder_layer_2"},
+        1: {"encoder_layer_3"},
+        0: {"encoder_layer_4"},
+    }
+    assert len(depths) == len(model.encoder.trainable_variables)
+
+
+# --- averages ---
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_average_over_the_steps_by_hand(optimizer: str) -> None:
+    rates = {"encoder_learning_rate": 0.05, "head_learning_rate": 0.05}
+    config = FinetuneConfig(averaging="ema", ema_decay=0.7, optimizer=optimizer, **rates)
+    model = TinyModel()
+    model.set_weights(_start())
+    model.compile(make_optimizer(config, model, 6, 1), loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    seen = []
+    for _ in range(6):
+        model.fit(_X, _Y, batch_size=24, shuffle=False, verbose=0)
+        seen.append([np.array(weights, dtype=np.float64) for weights in model.get_weights()])
+    weight = 0.7 ** np.arange(5, -1, -1)
+    expected = [np.average(steps, axis=0, weights=weight) for steps in zip(*seen, strict=True)]
+    for average, values in zip(model.optimizer.averages, expected, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(average), values, atol=1e-6)
+    assert not np.allclose(expected[2], seen[-1][2], atol=1e-4)
+
+
+def test_average_leaves_training_as_it_is_and_what_has_no_gradient() -> None:
+    averaged = _train(_ours(averaging="ema"))
+    for found, expected in zip(averaged, _train(_ours()), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def _rates(schedule: WarmupCosine, steps: int) -> list[float]:
     return [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(steps)]
 
@@ -156,6 +274,16 @@ def test_the_same_under_jax() -> None:
     pytest.importorskip("jax")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     here = pathlib.Path(__file__).resolve()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "rate or adam", f"{here}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "rate or adam or average",
+        f"{here}",
+    ]
     done = subprocess.run(command, env=environment, cwd=here.parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
