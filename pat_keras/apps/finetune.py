@@ -3,6 +3,7 @@
     pat-finetune                                              the synthetic demonstration: no data, no download
     pat-finetune --data=cohort.parquet --label=depressed      a cohort made by pat-prepare
     pat-finetune --data=X.npy --labels=y.npy                  arrays, as the original program uses them
+    pat-finetune --data=cohort.parquet --recipe=two_rates     with settings that come with the package
     pat-finetune --resume --out=runs/mine                     go on with a run that was killed
 
 Ends with a table, a ROC curve and the run directory, which holds the model, every prediction and a report.
@@ -22,12 +23,13 @@ from pat_keras.apps import cli
 from pat_keras.apps.flags import define_finetune, finetune_config
 from pat_keras.apps.inputs import is_array, naming, read_cohort, warn
 from pat_keras.errors import ConfigError, RunError
+from pat_keras.recipes import about, recipe_names, recipe_path
 
 if TYPE_CHECKING:
     from pat_keras.data.cohort import Cohort
     from pat_keras.evaluation.experiment import Result
 
-_NOT_KEPT = ("out", "resume", "flagfile", "undefok")  # of flags.txt: those of one call, not of the experiment
+_NOT_KEPT = ("out", "resume", "recipe", "flagfile", "undefok")  # of flags.txt: those of one call, not of the experiment
 _SHOWN = {
     "binary": ("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier"),
     "multiclass": ("auc", "accuracy", "balanced_accuracy", "log_loss"),
@@ -56,6 +58,12 @@ def define_flags() -> flags.FlagValues:
         "out", None, "Run directory to write; new or empty. None: runs/ and the label and time.", flag_values=values
     )
     flags.DEFINE_boolean("resume", False, "Go on with the run in --out, with its own flags.", flag_values=values)
+    flags.DEFINE_string(
+        "recipe",
+        None,
+        "Settings that come with the package, such as small_cohort; list shows all. Flags given beside it win.",
+        flag_values=values,
+    )
     define_finetune(values)
     return values
 
@@ -175,23 +183,37 @@ def main(argv: Sequence[str]) -> int:
     """The command: returns the exit status."""
 
     def command(values: flags.FlagValues) -> None:
-        finetune(_resumed(argv) if values.resume else values)
+        if values.recipe == "list":
+            width = max(map(len, recipe_names()))
+            print("\n".join(f"{name:<{width}}  {about(name)}" for name in recipe_names()))
+            return
+        if values.resume:
+            values = _resumed(argv)
+        elif values.recipe is not None:
+            values = _parsed([argv[0], f"--flagfile={recipe_path(values.recipe)}", *argv[1:]])
+        finetune(values)
 
     return cli.execute(argv, define_flags(), __doc__ or "", command)
 
 
+def _parsed(argv: Sequence[str]) -> flags.FlagValues:
+    """Fresh flags with these arguments; of two that set the same, the later one wins."""
+    values = define_flags()
+    values(list(argv))
+    return values
+
+
 def _resumed(argv: Sequence[str]) -> flags.FlagValues:
     """The flags of the run in --out, with those of this call over them."""
-    asked = define_flags()
-    asked(list(argv))
+    asked = _parsed(argv)
+    if asked.recipe is not None:
+        raise ConfigError("--resume goes on with the settings that the run was started with; leave --recipe out.")
     if asked.out is None:
         raise ConfigError("--resume: expected --out=RUN, the directory of the run to go on with.")
     kept = pathlib.Path(asked.out, "flags.txt")
     if not kept.is_file():
         raise RunError(f"{kept}: found no such file, so there is no run to resume. Check --out, or leave --resume out.")
-    values = define_flags()
-    values([argv[0], f"--flagfile={kept}", *argv[1:]])
-    return values
+    return _parsed([argv[0], f"--flagfile={kept}", *argv[1:]])
 
 
 def run() -> None:
