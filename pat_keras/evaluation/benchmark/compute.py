@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from pat_keras.data.splits import Split
 from pat_keras.errors import RunError
 from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, HeldOut, versions
 from pat_keras.evaluation.benchmark.config import size_name
 from pat_keras.evaluation.benchmark.plan import Cell, Source, split_hash
 from pat_keras.evaluation.metrics import by_participant, choose_threshold
 from pat_keras.evaluation.protocols import LabelledData
+from pat_keras.evaluation.sealing import SealedSplit, seal
+
+Predictions = dict[str, np.ndarray]
+Row = dict[str, Any]
 
 
 def compute_cell(cell: Cell, source: Source) -> CellResult:
@@ -37,14 +40,8 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
             "changed meanwhile? Start the benchmark again."
         )
     started = time.perf_counter()
-    history: list[dict[str, Any]] = []
-    if cell.model.baseline:
-        predictions = _baseline(cell, data, split)
-    else:
-        from pat_keras.training.finetune import train_split
-
-        fitted = train_split(data.activity, data.y, data.participant_id, split, cell.config)
-        predictions, history = fitted.predictions, fitted.history
+    (sealed,) = seal(data, [split])
+    predictions, history = _baseline(cell, sealed) if cell.model.baseline else _network(cell, sealed)
     seconds = time.perf_counter() - started
     held_out = {part: _held_out(data, getattr(split, part), predictions[part]) for part in HELD_OUT}
     account = {
@@ -68,16 +65,23 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
     return CellResult(held_out["validation"], held_out["test"], account)
 
 
-def _baseline(cell: Cell, data: LabelledData, split: Split) -> dict[str, np.ndarray]:
+def _network(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
+    """Predictions of validation and test, and the history of the training."""
+    from pat_keras.evaluation.sealing import predict_test
+    from pat_keras.training.finetune import train_split
+
+    fitted = train_split(*sealed.training(), cell.config)
+    test = predict_test(fitted.model, sealed.open().activity, cell.config)
+    return {"validation": fitted.predictions["validation"], "test": test}, fitted.history
+
+
+def _baseline(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
+    from pat_keras.evaluation.experiment import fit_baseline
     from pat_keras.models.baselines import FeatureBaseline
 
-    model = FeatureBaseline(cell.task.kind, seed=cell.seed)
-    model.fit(data.activity[split.train], data.y[split.train], data.participant_id[split.train])
-    predictions = {}
-    for part in HELD_OUT:
-        x = data.activity[getattr(split, part)]
-        predictions[part] = model.predict(x)[:, None] if cell.task.kind == "regression" else model.predict_proba(x)
-    return predictions
+    known = sealed.training()
+    predict = fit_baseline(FeatureBaseline(cell.task.kind, seed=cell.seed), known, cell.config)
+    return {"validation": predict(known.activity[known.split.validation]), "test": predict(sealed.open().activity)}, []
 
 
 def _held_out(data: LabelledData, rows: np.ndarray, score: np.ndarray) -> HeldOut:

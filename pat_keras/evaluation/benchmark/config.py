@@ -15,6 +15,7 @@ from pat_keras.config import TASKS, FinetuneConfig
 from pat_keras.data.label_rules import PositiveRule
 from pat_keras.errors import ConfigError, LabelError
 from pat_keras.evaluation.benchmark.toml_tables import Table, meant, read_toml
+from pat_keras.recipes import recipe_names, recipe_settings
 
 ALL = "all"  # of the training sizes: everybody who is not tested
 
@@ -312,11 +313,13 @@ def _model(
     sizes: tuple[int | None, ...],
     seeds: tuple[int, ...],
 ) -> ModelSpec:
-    baseline = table.text("baseline")
-    name = table.text("name", baseline)
+    baseline, recipe = table.text("baseline"), table.text("recipe")
+    name = table.text("name", baseline or recipe)
     if not name:
         table.fail("name", "is not there; expected the name of the model.")
-    settings = {**shared, **_settings(table.table("settings"))}
+    if baseline and recipe:
+        table.fail("recipe", f"goes with a network, and the model is the baseline {baseline!r}; expected one of them.")
+    settings = {**shared, **_recipe(table, recipe), **_settings(table.table("settings"))}
     names = [task.name for task in tasks]
     model = ModelSpec(
         name,
@@ -328,6 +331,15 @@ def _model(
     )
     table.done()
     return model
+
+
+def _recipe(table: Table, name: str) -> dict[str, Any]:
+    """The settings of a recipe, without those of a split, which here is the same for all models."""
+    if not name:
+        return {}
+    if name not in recipe_names():
+        table.fail("recipe", f"is {name!r}{meant(name, recipe_names())}.")
+    return {key: value for key, value in recipe_settings(name).items() if key not in _SET_ELSEWHERE}
 
 
 def _subset(table: Table, key: str, chosen: tuple[Any, ...] | None, of: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -77,8 +77,10 @@ def _task(results: dict[str, Any], task: dict[str, Any]) -> str:
         report_page.bullets(tables.notes(task)),
         report_page.figure(dots_figure(task), f"dots-{task['name']}", _alt(task), _caption(task)),
     ]
-    header, rows = tables.details_table(task)
-    parts.append(report_page.table("All metrics", header, [[row[0], *map(_two_lines, row[1:])] for row in rows]))
+    for words, table in (("Differences", tables.comparison_table(task)), ("Other metrics", tables.metrics_table(task))):
+        header, rows = table
+        caption = f"{words}, {task['name']}"
+        parts.append(report_page.table(caption, header, [[row[0], *map(_two_lines, row[1:])] for row in rows]))
     return "".join(parts)
 
 

@@ -6,6 +6,7 @@ new process goes on with the rest. When the command dies, its processes end them
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -89,7 +90,8 @@ class _Worker:
         """Gives it a cell; none ends it."""
         self.cell = cell
         self.group = cell.group if cell else self.group
-        self.connection.send(cell)
+        with contextlib.suppress(BrokenPipeError):  # it has died; the next look at its connection finds that out
+            self.connection.send(cell)
 
     def why_dead(self) -> str:
         """How the process ended, in words."""

@@ -24,11 +24,24 @@ from pat_keras.evaluation.metrics import PRIMARY
 
 # Metrics of a task's tables, the first first; of these, lower is better for the second tuple.
 SHOWN = {
-    "binary": ("auc", "average_precision", "sensitivity", "specificity", "balanced_accuracy", "f1", "mcc", "brier"),
+    "binary": (
+        "auc",
+        "average_precision",
+        "sensitivity",
+        "specificity",
+        "balanced_accuracy",
+        "f1",
+        "mcc",
+        "brier",
+        "calibration_slope",
+    ),
     "multiclass": ("auc", "accuracy", "balanced_accuracy", "log_loss"),
     "regression": ("mae", "rmse", "r2", "pearson"),
 }
 LOWER_IS_BETTER = ("brier", "log_loss", "mae", "rmse")
+# Without an interval: those of these would take most of the time.
+_NOT_RESAMPLED = ("average_precision", "calibration_slope")
+RESAMPLED = {kind: tuple(name for name in names if name not in _NOT_RESAMPLED) for kind, names in SHOWN.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +104,18 @@ class TaskScores:
         people, y = _everybody(results for results in cells.values())
         self.n_people = len(people)
         tested = {key: _tested(kind, results, people) for key, results in cells.items()}
-        self._draws = list(bootstrap.draw(np.zeros(len(y)) if kind == "regression" else y, resamples, seed))
+        strata = np.zeros(len(y)) if kind == "regression" else y
+        # As float64, which matrix products are fastest with.
+        self._draws = np.concatenate(list(bootstrap.draw(strata, resamples, seed))).astype(np.float64)  # (R, P)
         self.scored: dict[tuple[str, str], dict[int, Scored]] = {}
         for (model, size, number), own in tested.items():
             self.scored.setdefault((model, size), {})[number] = self._score(own)
 
     def _score(self, tested: Tested) -> Scored:
         values = metrics.estimate(self.kind, tested.y, tested.score, tested.threshold)
-        named = _formulas(self.kind, tested)
-        draws = [drawn[:, tested.place] for drawn in self._draws]
-        resampled = {name: np.concatenate([named[name](drawn) for drawn in draws]) for name in SHOWN[self.kind]}
-        return Scored(tested, values, resampled)
+        everybody = len(tested.place) == self.n_people  # in their order, as both are sorted
+        draws = self._draws if everybody else self._draws[:, tested.place]
+        return Scored(tested, values, _resampled(self.kind, tested, draws))
 
     # Of one model at one training size
 
@@ -110,6 +124,8 @@ class TaskScores:
         own = self.scored[model, size]
         chosen = [own[seed] for seed in (own if seeds is None else seeds)]
         values = [scored.values.get(name) for scored in chosen]
+        if name not in RESAMPLED[self.kind]:
+            return {"value": _mean(values), "low": None, "high": None}
         return _limits(_mean(values), np.mean([scored.resampled[name] for scored in chosen], axis=0))
 
     def spread(self, model: str, size: str, name: str) -> dict[str, float | None]:
@@ -195,10 +211,19 @@ def _tested(kind: str, results: list[CellResult], everybody: np.ndarray) -> Test
     return Tested(np.searchsorted(everybody, ids), y, score, threshold)
 
 
-def _formulas(kind: str, tested: Tested) -> formulas.Formulas:
-    if kind == "binary":
-        return formulas.binary(tested.y, tested.score, tested.threshold)
-    return {"multiclass": formulas.multiclass, "regression": formulas.regression}[kind](tested.y, tested.score)
+def _resampled(kind: str, tested: Tested, draws: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics of `RESAMPLED` of draws (R, n), each (R,)."""
+    y, score = tested.y, tested.score
+    if kind != "binary":
+        named = {"multiclass": formulas.multiclass, "regression": formulas.regression}[kind](y, score)
+        return {name: named[name](draws) for name in RESAMPLED[kind]}
+    named = formulas.binary(y, score, tested.threshold)
+    resampled = {name: named[name](draws) for name in ("auc", "brier")}
+    # What a threshold makes of people is one of four things: their numbers (R, 4) say all that its metrics need.
+    truth, called = np.array([1.0, 1.0, 0.0, 0.0]), np.array([1.0, 0.0, 1.0, 0.0])
+    which = np.equal.outer(y, truth) & np.equal.outer((score >= tested.threshold).astype(np.float64), called)
+    counts, of_four = draws @ which.astype(np.float64), formulas.binary(truth, called, 0.5)
+    return resampled | {name: of_four[name](counts) for name in RESAMPLED[kind] if name not in resampled}
 
 
 def _same_people(first: Scored, second: Scored) -> bool:

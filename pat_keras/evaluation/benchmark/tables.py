@@ -33,18 +33,36 @@ def main_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
     return header, rows
 
 
-def details_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
-    """A row a model and training size: the spread over seeds, comparisons, and every other metric."""
+def comparison_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
+    """A row a model and training size, and one for the average: how it moves with seeds, and what others reach."""
+    rows = [*task["rows"], *task["averages"]]
+    reference = next((row["against_reference"]["model"] for row in rows if row["against_reference"]), None)
+    has_baseline = any(row["against_baseline"] for row in rows)
+    header = ["model", "size", "seeds", "SD over seeds"]
+    header += [f"less {reference}"] if reference else []
+    header += ["less the best baseline", "which"] if has_baseline else []
+    lines = []
+    for model in _models(task):
+        for row in [row for row in rows if row["model"] == model]:
+            line = [model, row.get("train_size", "average"), str(len(row["seeds"])) if "seeds" in row else ""]
+            line.append(number(row["spread"]["sd"]) if "spread" in row else "")
+            line += [difference(row["against_reference"])] if reference else []
+            if has_baseline:
+                line += [difference(row["against_baseline"]), (row["against_baseline"] or {}).get("model", "")]
+            lines.append(line)
+    return header, lines
+
+
+def metrics_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
+    """A row a model and training size: how many people it learned from, and every metric but the first."""
     others = [name for name in SHOWN[task["kind"]] if name != task["metric"]]
-    header = ["model", "size", "people", "seeds", "SD of seeds"]
-    compared = [name for name in ("against_reference", "against_baseline") if any(row[name] for row in task["rows"])]
-    header += ["less the reference" if name == "against_reference" else "less the best baseline" for name in compared]
-    header += [TITLES[task["kind"]][name].split(" (")[0] for name in others]
+    header = ["model", "size", "training people", "people tested"]
+    header += [_short(TITLES[task["kind"]].get(name, name.replace("_", " ").capitalize())) for name in others]
     rows = []
     for row in task["rows"]:
-        people = str(row["n"]) + (f" ({row['n_positive']} positive)" if "n_positive" in row else "")
-        line = [row["model"], row["train_size"], people, str(len(row["seeds"])), number(row["spread"]["sd"])]
-        line += [difference(row[name]) for name in compared]
+        least, most = row["n_train"]
+        tested = str(row["n"]) + (f" ({row['n_positive']} positive)" if "n_positive" in row else "")
+        line = [row["model"], row["train_size"], str(least) if least == most else f"{least} to {most}", tested]
         rows.append(line + [interval(row["metrics"][name]) for name in others])
     return header, rows
 
@@ -55,7 +73,7 @@ def terminal(results: dict[str, Any]) -> str:
     for task in results["tasks"]:
         lines += [heading(task), ""]
         lines += _aligned(*main_table(task))
-        lines += ["", *notes(task), ""]
+        lines += ["", *_aligned(*comparison_table(task)), "", *notes(task), ""]
     return "\n".join(lines).rstrip()
 
 
@@ -65,7 +83,8 @@ def markdown(results: dict[str, Any]) -> str:
     lines += [f"**{banner(results)}**", ""] if banner(results) else []
     for task in results["tasks"]:
         lines += [f"## {heading(task)}", "", *_pipes(*main_table(task)), "", *notes(task), ""]
-        lines += ["### All metrics", "", *_pipes(*details_table(task)), ""]
+        lines += ["### Differences", "", *_pipes(*comparison_table(task)), ""]
+        lines += ["### Other metrics", "", *_pipes(*metrics_table(task)), ""]
     lines.append(footer(results))
     return "\n".join(lines) + "\n"
 
@@ -90,7 +109,7 @@ def flat(results: dict[str, Any]) -> pl.DataFrame:
 
 def heading(task: dict[str, Any]) -> str:
     """The task, its metric and its people."""
-    metric = TITLES[task["kind"]][task["metric"]].split(" (")[0]
+    metric = _short(TITLES[task["kind"]][task["metric"]])
     positive = task["rows"][0].get("n_positive")
     people = f"{task['rows'][0]['n']} people tested" + ("" if positive is None else f", {positive} positive")
     return f"{task['name']}: {metric}, {people}"
@@ -149,6 +168,12 @@ def notes(task: dict[str, Any]) -> list[str]:
     if best:
         words.append("The best baseline is chosen anew for each training size by the people tested, which flatters it.")
     return words
+
+
+def _short(title: str) -> str:
+    """A metric without what is said of it in brackets, unless that is its usual name."""
+    name, _, rest = title.partition(" (")
+    return rest.rstrip(")") if rest.isupper() else name
 
 
 def _models(task: dict[str, Any]) -> list[str]:

@@ -137,8 +137,6 @@ class Table:
 
 def meant(given: str, known: Iterable[str]) -> str:
     """What was probably meant by a name that is none of the known ones, or what they are; to end a sentence with."""
-    known = list(known)
-    close = difflib.get_close_matches(given.lower(), known, n=1, cutoff=0.6)
-    if not close:
-        close = [name for name in known if name.lower() == given.lower()]
-    return f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(sorted(known))}"
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
+    return f"; did you mean {names[close[0]]!r}?" if close else f"; expected one of {', '.join(sorted(names.values()))}"
