@@ -1,49 +1,52 @@
-"""Models without a network, for a result to stand beside: what simple features of a week already tell.
+"""Models without a network, for a result to stand beside: what features of a week, or age and sex, already tell.
 
 Legend: B windows, T minutes, F features, K classes.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
-import sklearn.impute
-import sklearn.linear_model
-import sklearn.metrics
 import sklearn.model_selection
-import sklearn.pipeline
-import sklearn.preprocessing
 import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
 
-from pat_keras.config import TASKS
-from pat_keras.data.features import simple_daily_features
-from pat_keras.errors import LabelError
+from pat_keras.config import SMOOTHING, TASKS
+from pat_keras.data.features import CutPoints, field_features, simple_daily_features
+from pat_keras.data.smoothing import smooth
+from pat_keras.data.wavelets import wavelet_features
+from pat_keras.errors import ConfigError, LabelError
+from pat_keras.models.estimators import INVERSE_PENALTIES, Sample, make_estimator
+
+__all__ = ["BASELINES", "INVERSE_PENALTIES", "FeatureBaseline", "make_baseline"]
 
 Features = Callable[[np.ndarray], tuple[np.ndarray, list[str]]]
 
-# From strong to weak: of equally good ones, the first (the strongest) is taken.
-INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-
 
 class FeatureBaseline:
-    """Logistic regression (for regression: ridge) on features of each window.
+    """Logistic regression (for regression: ridge) or gradient boosting on features of each window.
 
-    Missing features take the median of the training windows; features are scaled by the training windows' mean and
-    standard deviation. Every class weighs the same, every person of a class the same, and a person's windows share
-    that person's weight. The penalty is the one with the lowest loss (log loss, squared error; weighted likewise) on
-    predictions of cross-validation within the training people, grouped by person.
+    Every class weighs the same, every person of a class the same, and a person's windows share that person's weight.
+    The penalty, or the size and number of trees, is the one with the lowest loss (log loss, squared error; weighted
+    likewise) on predictions of cross-validation within the training people, grouped by person.
 
     Args:
         task: "binary", "multiclass" or "regression".
         features: from activity (B, T) to features (B, F), NaN = missing, and their names.
+        estimator: "logistic" or "boosting".
+        title: what the features are, for `name`.
+        columns: of the cohort's table, to be given instead of activity, as (B, their number); () for activity.
+        smoothing: "none", or "savitzky_golay" of the activity first.
         folds: of the inner cross-validation; fewer where a class has fewer people.
         seed: of the folds.
 
     Attributes:
+        name: says what it is, in words.
         classes_: (K,) labels in the order of `predict_proba`'s columns (not for regression).
         feature_names_: F names.
-        inverse_penalty_: the one chosen (scikit-learn's C; 1 / alpha for ridge).
+        setting_: the one chosen: the inverse penalty, or (leaves of a tree, number of trees).
 
     Example:
         >>> import numpy as np
@@ -55,25 +58,32 @@ class FeatureBaseline:
         (3, 2)
     """
 
-    name = "logistic regression on simple daily features"
-
     def __init__(
-        self, task: str = "binary", *, features: Features = simple_daily_features, folds: int = 5, seed: int = 0
+        self,
+        task: str = "binary",
+        *,
+        features: Features = simple_daily_features,
+        estimator: str = "logistic",
+        title: str = "simple daily features",
+        columns: tuple[str, ...] = (),
+        smoothing: str = "none",
+        folds: int = 5,
+        seed: int = 0,
     ) -> None:
-        if task not in TASKS:
-            raise ValueError(f"FeatureBaseline: task is {task!r}, expected one of {', '.join(TASKS)}.")
-        if task == "regression":
-            self.name = "ridge regression on simple daily features"
-        self.task = task
-        self.features = features
-        self.folds = folds
-        self.seed = seed
+        for name, value, allowed in (("task", task, TASKS), ("smoothing", smoothing, SMOOTHING)):
+            if value not in allowed:
+                raise ValueError(f"FeatureBaseline: {name} is {value!r}, expected one of {', '.join(allowed)}.")
+        self._estimator = make_estimator(estimator, task, seed)
+        of_smoothed = ", of smoothed activity" if smoothing != "none" else ""
+        self.name = f"{self._estimator.title} on {title}{of_smoothed}"
+        self.task, self.features, self.columns, self.smoothing = task, features, columns, smoothing
+        self.folds, self.seed = folds, seed
 
     def fit(self, activity: np.ndarray, y: np.ndarray, participant_id: np.ndarray) -> FeatureBaseline:
-        """Chooses the penalty by inner cross-validation, then fits all that was given.
+        """Chooses the setting by inner cross-validation, then fits all that was given.
 
         Args:
-            activity: (B, T) of training people, not standardised, NaN = missing.
+            activity: (B, T) of training people, not standardised, NaN = missing; or (B, columns), see `columns`.
             y: (B,) labels.
             participant_id: (B,).
 
@@ -82,16 +92,22 @@ class FeatureBaseline:
         """
         y, participant_id = np.asarray(y, dtype=np.float64), np.asarray(participant_id)
         features, self.feature_names_ = self._features(activity)
-        weight = self._weights(y, participant_id)
+        sample = Sample(features, y, self._weights(y, participant_id))
+        classes = np.unique(y)
         folds = self._inner_folds(y, participant_id)
         # Problems of a few dozen features: on a busy machine, threads made them 4 times slower.
         with threadpoolctl.threadpool_limits(1):
-            losses = [self._loss(penalty, features, y, weight, folds) for penalty in INVERSE_PENALTIES]
-            self.inverse_penalty_ = INVERSE_PENALTIES[int(np.argmin(losses))]
-            self._pipeline = self._fitted(self.inverse_penalty_, features, y, weight)
+            losses = sum(self._estimator.losses(sample[train], sample[test], classes) for train, test in folds)
+            self.setting_ = self._estimator.settings[int(np.argmin(losses))]
+            self._model = self._estimator.fitted(sample, self.setting_)
         if self.task != "regression":
-            self.classes_ = np.unique(y)
+            self.classes_ = classes
         return self
+
+    @property
+    def inverse_penalty_(self) -> float:
+        """The penalty chosen for a linear model: scikit-learn's C; 1 / alpha for ridge."""
+        return self.setting_
 
     def predict_proba(self, activity: np.ndarray) -> np.ndarray:
         """Probabilities (B, K) of the classes, in the order of `classes_`.
@@ -100,13 +116,17 @@ class FeatureBaseline:
         """
         if self.task == "regression":
             raise ValueError("FeatureBaseline: a regression has no probabilities; use predict.")
-        return self._pipeline.predict_proba(self._features(activity)[0])
+        with threadpoolctl.threadpool_limits(1):
+            return self._model.predict_proba(self._features(activity)[0])
 
     def predict(self, activity: np.ndarray) -> np.ndarray:
         """The likeliest class, or the value (B,) of a regression."""
-        return self._pipeline.predict(self._features(activity)[0])
+        with threadpoolctl.threadpool_limits(1):
+            return self._model.predict(self._features(activity)[0])
 
     def _features(self, activity: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        if self.smoothing == "savitzky_golay":
+            activity = smooth(activity)
         values, names = self.features(activity)
         values = np.asarray(values, dtype=np.float64)
         return np.where(np.isfinite(values), values, np.nan), list(names)
@@ -140,39 +160,72 @@ class FeatureBaseline:
         folds = splitter(n_splits=min(self.folds, smallest), **options)
         return list(folds.split(np.zeros(len(y)), y, groups=participant_id))
 
-    def _loss(
-        self,
-        inverse_penalty: float,
-        features: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray,
-        folds: list[tuple[np.ndarray, np.ndarray]],
-    ) -> float:
-        """Weighted loss of the windows, each predicted by a model that has not seen its person."""
-        classes = np.unique(y)
-        total = 0.0
-        for train, test in folds:
-            model = self._fitted(inverse_penalty, features[train], y[train], weight[train])
-            if self.task == "regression":
-                total += float(weight[test] @ (model.predict(features[test]) - y[test]) ** 2)
-                continue
-            # A class that happens to be absent from these training people has the probability 0, clipped below.
-            p = np.zeros((len(test), len(classes)))
-            p[:, np.searchsorted(classes, model.classes_)] = model.predict_proba(features[test])
-            of_truth = p[np.arange(len(test)), np.searchsorted(classes, y[test])]
-            total += float(weight[test] @ -np.log(np.maximum(of_truth, 1e-15)))
-        return total
 
-    def _fitted(
-        self, inverse_penalty: float, features: np.ndarray, y: np.ndarray, weight: np.ndarray
-    ) -> sklearn.pipeline.Pipeline:
-        if self.task == "regression":
-            last = sklearn.linear_model.Ridge(alpha=1.0 / inverse_penalty)
-        else:
-            last = sklearn.linear_model.LogisticRegression(C=inverse_penalty, max_iter=2000)
-        pipeline = sklearn.pipeline.make_pipeline(
-            sklearn.impute.SimpleImputer(strategy="median", keep_empty_features=True),
-            sklearn.preprocessing.StandardScaler(),
-            last,
-        )
-        return pipeline.fit(features, y, **{f"{pipeline.steps[-1][0]}__sample_weight": weight})
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """What a ready-made baseline is made of."""
+
+    estimator: str
+    features: Features
+    title: str
+    columns: tuple[str, ...] = ()
+
+
+def _age_and_sex(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """(B, 2) age and sex -> (B, 4): a linear model needs a curve over age, and one for each sex."""
+    age, sex = np.asarray(values, dtype=np.float64).T
+    return np.stack([age, age**2, sex, age * sex], axis=1), ["age", "age_squared", "sex", "age_by_sex"]
+
+
+BASELINES: dict[str, _Kind] = {
+    "simple_logistic": _Kind("logistic", simple_daily_features, "simple daily features"),
+    "features_logistic": _Kind("logistic", field_features, "the field's features"),
+    "features_boosting": _Kind("boosting", field_features, "the field's features"),
+    "wavelet_logistic": _Kind("logistic", wavelet_features, "wavelet features"),
+    "wavelet_boosting": _Kind("boosting", wavelet_features, "wavelet features"),
+    "age_sex": _Kind("logistic", _age_and_sex, "age and sex", ("age", "sex")),
+}
+
+
+def make_baseline(
+    name: str,
+    task: str = "binary",
+    seed: int = 0,
+    *,
+    smoothing: str = "none",
+    cut_points: CutPoints | None = None,
+) -> FeatureBaseline:
+    """A ready-made baseline.
+
+    Args:
+        name: one of BASELINES.
+        task: "binary", "multiclass" or "regression".
+        seed: of the inner folds.
+        smoothing: "none", or "savitzky_golay" of the activity first.
+        cut_points: for the field's features of sedentary and MVPA minutes; None (`features.cut_points_of` says for
+            which cohorts there are any) leaves these two out.
+
+    Raises:
+        ConfigError: for a name that does not exist, or smoothing of what is no activity.
+
+    Example:
+        >>> make_baseline("age_sex").columns
+        ('age', 'sex')
+    """
+    if name not in BASELINES:
+        raise ConfigError(f"baseline is {name!r}, expected one of {', '.join(BASELINES)}.")
+    kind = BASELINES[name]
+    if kind.columns and smoothing != "none":
+        raise ConfigError(f"smoothing is {smoothing!r}, but the baseline {name} sees no activity; expected none.")
+    features = kind.features
+    if features is field_features:
+        features = functools.partial(field_features, cut_points=cut_points)
+    return FeatureBaseline(
+        task,
+        features=features,
+        estimator=kind.estimator,
+        title=kind.title,
+        columns=kind.columns,
+        smoothing=smoothing,
+        seed=seed,
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pat_keras.errors import LabelError
-from pat_keras.models import baselines
-from pat_keras.models.baselines import FeatureBaseline
+from pat_keras.data.features import CutPoints
+from pat_keras.data.simulate import simulate_cohort
+from pat_keras.data.smoothing import smooth
+from pat_keras.errors import ConfigError, LabelError
+from pat_keras.models import baselines, estimators
+from pat_keras.models.baselines import BASELINES, FeatureBaseline, make_baseline
 
 
 def _means(activity: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -112,3 +115,119 @@ def test_too_few_people_of_a_class(y: list[int]) -> None:
 def test_unknown_task() -> None:
     with pytest.raises(ValueError, match="task is 'ranking'"):
         FeatureBaseline("ranking")
+
+
+def _boosting(task: str = "binary") -> FeatureBaseline:
+    return FeatureBaseline(task, features=_means, estimator="boosting")
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "ROUNDS", (5, 30))
+
+
+def test_boosting_learns_and_repeats(few_trees: None) -> None:
+    activity, y, people = _people()
+    new, new_y, _ = _people(seed=1)
+    models = [_boosting().fit(activity, y, people) for _ in range(2)]
+    np.testing.assert_array_equal(models[0].predict_proba(new), models[1].predict_proba(new))
+    np.testing.assert_allclose(models[0].predict_proba(new).sum(axis=1), 1)
+    assert np.mean(models[0].predict(new) == new_y) > 0.7
+    assert models[0].setting_ in [(leaves, rounds) for leaves in estimators.LEAVES for rounds in (5, 30)]
+    assert models[0].name == "gradient boosting on simple daily features"
+
+
+def test_boosting_of_classes_and_of_numbers(few_trees: None) -> None:
+    activity, y, people = _people(classes=3, effect=3.0)
+    assert np.mean(_boosting("multiclass").fit(activity, y, people).predict(activity) == y) > 0.7
+    level = np.repeat(activity.mean(axis=1)[::2], 2)
+    model = _boosting("regression").fit(activity, level, people)
+    assert np.corrcoef(model.predict(activity), level)[0, 1] > 0.9
+    with pytest.raises(ValueError, match="use predict"):
+        model.predict_proba(activity)
+
+
+def test_boosting_takes_the_number_of_trees_that_unseen_people_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that have nothing to do with the features, windows of one person alike: few trees; a clear rule: many."""
+    monkeypatch.setattr(estimators, "ROUNDS", (1, 100))
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(80), 3)
+    activity = np.repeat(rng.normal(size=(80, 30)), 3, axis=0)
+    y = np.repeat(rng.permutation(np.arange(80) % 2), 3)
+    assert _boosting().fit(activity, y, people).setting_[1] == 1
+    assert _boosting().fit(activity, (activity.mean(axis=1) > 0).astype(int), people).setting_[1] == 100
+
+
+def test_boosting_is_balanced_and_bears_gaps(few_trees: None) -> None:
+    activity, y, people = _people(n=200, windows=1, effect=2.0)
+    keep = (y == 0) | (np.cumsum(y) <= 10)
+    model = _boosting().fit(activity[keep], y[keep], people[keep])
+    assert np.mean(model.predict(activity[y == 1]) == 1) > 0.5
+    assert np.isfinite(model.predict_proba(np.full((1, 30), np.nan))).all()
+
+
+def test_staged_losses_are_those_of_models_of_so_many_trees() -> None:
+    activity, y, people = _people()
+    features = _means(activity)[0]
+    sample = estimators.Sample(features, y.astype(float), np.ones(len(y)))
+    train, test = np.flatnonzero(people < "p4"), np.flatnonzero(people >= "p4")
+    family = estimators.Boosting("binary", 0)
+    found = family.losses(sample[train], sample[test], np.unique(y))
+    assert found.shape == (len(family.settings),)
+    for place in (0, len(estimators.ROUNDS) + 2):
+        chances = family.fitted(sample[train], family.settings[place]).predict_proba(features[test])
+        expected = -np.log(chances[np.arange(len(test)), y[test]]).sum()
+        assert found[place] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "age_sex"])
+def test_ready_made_baselines_learn_of_weeks(name: str, few_trees: None) -> None:
+    cohort = simulate_cohort(60, seed=0, days=3, effect=3.0)
+    y, train = cohort.label("label"), np.arange(60) < 40
+    model = make_baseline(name, seed=1).fit(cohort.activity[train], y[train], cohort.participant_id[train])
+    chances = model.predict_proba(cohort.activity[~train])[:, 1]
+    assert chances[y[~train] == 1].mean() > chances[y[~train] == 0].mean() + 0.1
+    assert model.columns == () and model.seed == 1 and name.split("_")[1][:5] in model.name
+
+
+def test_age_and_sex_alone() -> None:
+    rng = np.random.default_rng(0)
+    columns = np.stack([rng.uniform(20, 80, 300), rng.integers(1, 3, 300)], axis=1)
+    y = ((np.abs(columns[:, 0] - 50) > 15) == (columns[:, 1] == 1)).astype(int)  # a curve of another sign a sex
+    columns[0, 0] = np.nan
+    model = make_baseline("age_sex").fit(columns, y, np.arange(300))
+    assert model.columns == ("age", "sex") and model.name == "logistic regression on age and sex"
+    one_sex = columns[:, 1] == 1
+    curve = make_baseline("age_sex").fit(columns[one_sex], y[one_sex], np.arange(one_sex.sum()))
+    assert np.mean(curve.predict(columns[one_sex]) == y[one_sex]) > 0.9
+
+
+def test_smoothing_comes_first() -> None:
+    cohort = simulate_cohort(24, seed=0, days=2)
+    y, people = cohort.label("label"), cohort.participant_id
+    model = make_baseline("simple_logistic", smoothing="savitzky_golay").fit(cohort.activity, y, people)
+    expected = make_baseline("simple_logistic").fit(smooth(cohort.activity), y, people)
+    np.testing.assert_array_equal(model.predict_proba(cohort.activity), expected.predict_proba(smooth(cohort.activity)))
+    assert model.name.endswith("of smoothed activity")
+    with pytest.raises(ConfigError, match="sees no activity"):
+        make_baseline("age_sex", smoothing="savitzky_golay")
+
+
+def test_cut_points_add_their_minutes() -> None:
+    cohort = simulate_cohort(24, seed=0, days=2)
+    found = [
+        make_baseline("features_logistic", cut_points=points)
+        .fit(cohort.activity, cohort.label("label"), cohort.participant_id)
+        .feature_names_
+        for points in (None, CutPoints(100, 2020, "for this test"))
+    ]
+    assert found[1] == [*found[0], "sedentary_minutes", "mvpa_minutes"]
+
+
+def test_names_that_do_not_exist() -> None:
+    with pytest.raises(ConfigError, match="simple_logistic, features_logistic"):
+        make_baseline("forest")
+    with pytest.raises(ValueError, match="logistic or boosting"):
+        FeatureBaseline(estimator="svm")
+    with pytest.raises(ValueError, match="smoothing is 'median'"):
+        FeatureBaseline(smoothing="median")
