@@ -26,6 +26,7 @@ class PretrainConfig:
     Attributes:
         size: of the encoder.
         embedding: of its patches.
+        patch_size: minutes in one patch; None for the size's own.
         weights: path of a file or name of a preset to go on from, an encoder or a whole autoencoder, whose size and
             embedding then count; empty for random weights.
         mask_ratio: share of patches masked.
@@ -60,6 +61,7 @@ class PretrainConfig:
 
     size: str = "small"
     embedding: str = "linear"
+    patch_size: int | None = None
     weights: str = ""
     mask_ratio: float = 0.9
     order: str = "restored"
@@ -93,13 +95,15 @@ class PretrainConfig:
             if not least <= value < below:
                 expected = f"at least {least:g}" if below == _ANY else f"a number from {least:g} up to {below:g}"
                 raise ConfigError(f"{name} is {value}, expected {expected}.")
+        for name in ("patience", "patch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}, expected at least 1.")
         for name in ("mask_ratio", "validation_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a number between 0 and 1.")
         if self.learning_rate is not None and not 0 < self.learning_rate < _ANY:
             raise ConfigError(f"learning_rate is {self.learning_rate}, expected a positive number.")
-        if self.patience is not None and self.patience < 1:
-            raise ConfigError(f"patience is {self.patience}, expected at least 1.")
 
     @classmethod
     def original(cls, size: str = "small", **changes: Any) -> PretrainConfig:
@@ -123,10 +127,9 @@ class PretrainConfig:
         }
         return cls(**{**settings, **changes})
 
-    @property
-    def rate(self) -> float:
-        """The learning rate, the default filled in."""
-        return PRETRAIN_RATES[self.size] if self.learning_rate is None else self.learning_rate
+    def rate(self, size: str | None = None) -> float:
+        """The learning rate, the default filled in: that of `size`, of one that has a name, or else the config's."""
+        return self.learning_rate or PRETRAIN_RATES[size or self.size]
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as a plain dictionary, for JSON."""

@@ -1,0 +1,365 @@
+"""Pretraining of an encoder as a masked autoencoder; exact when resumed.
+
+Runs where there are Keras, JAX, NumPy and scikit-learn alone: nothing here needs TensorFlow or polars.
+
+Axes: B windows, T minutes, N patches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from pat_keras.checkpoints.store import load_state, save_state
+from pat_keras.config import EncoderConfig, PretrainConfig
+from pat_keras.data.standardize import Standardizer
+from pat_keras.errors import ConfigError, RunError
+from pat_keras.models.encoder import PATEncoder, compile_by_default
+from pat_keras.models.mae import PATMaskedAutoencoder
+from pat_keras.training.loop import Row, Watcher
+from pat_keras.training.optimizers import Adam, Rule, WarmupCosine
+from pat_keras.training.pretrain_data import PretrainData, Source, prepare, simple_errors
+from pat_keras.training.pretrain_steps import Reconstruction, Steps, make_steps
+
+STAGE = "pretraining"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """What pretraining made.
+
+    Attributes:
+        autoencoder: in float32, with the weights of the training epoch that did best on the people held out; its
+            `encoder` takes minutes that are standardised.
+        standardizers: the scaling of each cohort, by its name.
+        history: one row a training epoch.
+        validation: of the kept weights: loss, those of the simple predictors, best_epoch, and the same by cohort.
+    """
+
+    autoencoder: PATMaskedAutoencoder
+    standardizers: dict[str, Standardizer]
+    history: list[Row]
+    validation: dict[str, Any]
+
+
+class PretrainWatcher(Watcher):
+    """A `Watcher` that is also shown the model as it learns."""
+
+    def on_validation(self, epoch: int, autoencoder: PATMaskedAutoencoder, data: PretrainData) -> None:
+        """People were held out of training epoch `epoch` (from 1); the model has the weights they were shown to."""
+
+
+def build_autoencoder(config: PretrainConfig, precision: str | None = None) -> PATMaskedAutoencoder:
+    """The autoencoder to start from.
+
+    Args:
+        config: its shape, or the weights to go on from.
+        precision: in place of the config's.
+
+    Raises:
+        CheckpointError: if the weights can't be loaded.
+        ConfigError: if they are of another patch size than is asked for.
+    """
+    settings: dict[str, Any] = {"mask_ratio": config.mask_ratio, "order": config.order, "output": config.output}
+    settings["dtype"] = precision or config.precision
+    if not config.weights:
+        changes = {} if config.patch_size is None else {"patch_size": config.patch_size}
+        shape = EncoderConfig.of_size(config.size, embedding=config.embedding, dropout=config.dropout, **changes)
+        return PATMaskedAutoencoder(shape, **settings)
+    # Here, so that machines made for training alone need neither h5py nor what downloads presets.
+    from pat_keras.checkpoints.weights import load_weights
+
+    loaded = load_weights(config.weights)
+    encoder = loaded if isinstance(loaded, PATEncoder) else loaded.encoder
+    if config.patch_size not in (None, encoder.config.patch_size):
+        raise ConfigError(
+            f"{config.weights}: its patches have {encoder.config.patch_size} minutes, patch_size asks for "
+            f"{config.patch_size}. Leave patch_size out, or start from random weights."
+        )
+    model = PATMaskedAutoencoder(dataclasses.replace(encoder.config, dropout=config.dropout), **settings)
+    if isinstance(loaded, PATMaskedAutoencoder):
+        model.set_weights(loaded.get_weights())
+    else:
+        model.encoder.set_weights(encoder.get_weights())
+    return model
+
+
+def pretrain(
+    sources: Sequence[Source],
+    config: PretrainConfig,
+    folder: pathlib.Path | None = None,
+    watcher: PretrainWatcher | None = None,
+    save_seconds: float = 30.0,
+) -> Pretrained:
+    """Pretrain an encoder on the training people of some cohorts, held against others of their people.
+
+    Args:
+        sources: the cohorts, all with windows of one length.
+        config: everything else.
+        folder: for the state of the training, `pretraining.npz`; a training found there is resumed, and ends with the
+            same weights as one that was never stopped.
+        watcher: told about progress.
+        save_seconds: between two savings of the state.
+
+    Raises:
+        CheckpointError, CohortError, ConfigError: if the weights, the cohorts or the config can't be used.
+        RunError: if the loss or a weight is no longer a number, or the state is damaged or of another model.
+    """
+    watcher = watcher or PretrainWatcher()
+    keras.utils.set_random_seed(config.seed)
+    with _distribution(config):
+        training = _Training(sources, config, None if folder is None else folder / "pretraining.npz")
+        training.restore()
+        training.run(watcher, save_seconds)
+        best, validation = training.best_weights, training.validation()
+    # In float32, and on one device again.
+    autoencoder = build_autoencoder(config, "float32")
+    for variable, values in zip(autoencoder.trainable_variables, best, strict=True):
+        variable.assign(values)
+    return Pretrained(autoencoder, training.data.standardizers, training.progress.rows, validation)
+
+
+@dataclasses.dataclass
+class _Progress:
+    """Where a pretraining stands."""
+
+    epoch: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    rows: list[Row] = dataclasses.field(default_factory=list)
+
+
+class _Training:
+    """A model, its data and its progress."""
+
+    def __init__(self, sources: Sequence[Source], config: PretrainConfig, state: pathlib.Path | None) -> None:
+        self.config, self.state, self.progress = config, state, _Progress()
+        autoencoder = build_autoencoder(config)
+        self.patch_size = autoencoder.encoder.config.patch_size
+        self.num_masked = _num_masked(autoencoder, sources)
+        self.data = prepare(sources, self.patch_size, self.num_masked, config)
+        self.batch_size = _batch_size(config, len(self.data.train))
+        self.model = Reconstruction(autoencoder, config.loss, config.permutation, config.seed)
+        steps = -(-len(self.data.train) // self.batch_size)
+        self.optimizer = _optimizer(config, self.model, steps)
+        jit = config.jit == "on" or (config.jit == "auto" and compile_by_default())
+        self.steps: Steps = make_steps(self.model, self.optimizer, self.data.train, jit)
+        self.best_weights = self._weights()
+
+    def run(self, watcher: PretrainWatcher, save_seconds: float) -> None:
+        """Train until the last epoch, or until nothing has been better for `patience` epochs."""
+        steps = -(-len(self.data.train) // self.batch_size)
+        watcher.on_start(STAGE, (self.config.epochs - self.progress.epoch) * steps)
+        saved = time.monotonic()
+        try:
+            while not self.done:
+                row = self._run_epoch(watcher)
+                if self.done or time.monotonic() - saved >= save_seconds:
+                    self.save()
+                    saved = time.monotonic()
+                watcher.on_epoch(row)
+        finally:
+            watcher.on_end()
+
+    @property
+    def done(self) -> bool:
+        """Whether training is over."""
+        waited = self.progress.epoch - self.progress.best_epoch
+        patience = self.config.patience
+        return self.progress.epoch >= self.config.epochs or (patience is not None and waited >= patience)
+
+    def _run_epoch(self, watcher: PretrainWatcher) -> Row:
+        started, epoch = time.perf_counter(), self.progress.epoch
+        order = self.data.epoch_order(self.batch_size, self.config.seed, epoch)
+        loss = self.steps.train(order, watcher.on_step)
+        trained = time.perf_counter() - started
+        with self._averaged():
+            held_out = self._held_out_loss()
+            weights = self._weights()
+            if not all(math.isfinite(value) for value in (loss, held_out)) or not _finite(weights):
+                raise self._diverged(epoch)
+            watcher.on_validation(epoch + 1, self.model.autoencoder, self.data)
+        progress = self.progress
+        progress.epoch += 1
+        if progress.best is None or held_out < progress.best:
+            progress.best, progress.best_epoch, self.best_weights = held_out, progress.epoch, weights
+        row: Row = {
+            "stage": STAGE,
+            "epoch": progress.epoch,
+            "loss": loss,
+            "validation_loss": held_out,
+            "learning_rate": float(ops.convert_to_numpy(self.optimizer.learning_rate)),
+            "people_per_second": round(order.size / trained, 1),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        progress.rows.append(row)
+        return row
+
+    def _held_out_loss(self) -> float:
+        return sum(part.share * self._loss_of(part.x, part.permutation) for part in self.data.held_out)
+
+    def _loss_of(self, x: np.ndarray, permutation: np.ndarray) -> float:
+        sums, minutes = self.steps.errors(x, permutation, self.batch_size)
+        return float(sums.sum() / minutes.sum())
+
+    def validation(self) -> dict[str, Any]:
+        """The loss of the best weights and of the simple predictors on the people held out."""
+        self._assign(self.best_weights)
+        cohorts = {}
+        for part in self.data.held_out:
+            simple = simple_errors(part, self.num_masked, self.patch_size, self.config.loss)
+            own = self._loss_of(part.x, part.permutation)
+            cohorts[part.name] = {"windows": len(part.x), "share": part.share, "loss": own, **simple}
+        names = ("loss", "person_mean", "mean_day")
+        together = {name: sum(c["share"] * c[name] for c in cohorts.values()) for name in names}
+        return {**together, "best_epoch": self.progress.best_epoch, "cohorts": cohorts}
+
+    def save(self) -> None:
+        """Write the state: all variables (the random state of masks and dropout among them) and the best weights."""
+        if self.state is None:
+            return
+        arrays = {
+            f"{kind}/{i}": np.asarray(ops.convert_to_numpy(variable))
+            for kind, variables in self._variables().items()
+            for i, variable in enumerate(variables)
+        }
+        arrays |= {f"best/{i}": weights for i, weights in enumerate(self.best_weights)}
+        save_state(self.state, arrays, dataclasses.asdict(self.progress))
+
+    def restore(self) -> None:
+        """Take up the saved state, if there is one."""
+        if self.state is None or not self.state.exists():
+            return
+        arrays, meta = load_state(self.state)
+        kinds = self._variables()
+        shapes = {f"{kind}/{i}": tuple(v.shape) for kind, variables in kinds.items() for i, v in enumerate(variables)}
+        shapes |= {f"best/{i}": values.shape for i, values in enumerate(self.best_weights)}
+        found = {name: array.shape for name, array in arrays.items()}
+        if found != shapes:
+            differ = sorted(name for name in {*found, *shapes} if found.get(name) != shapes.get(name))
+            raise RunError(
+                f"{self.state}: {differ[0]}: found shape {found.get(differ[0], 'nothing')}, expected "
+                f"{shapes.get(differ[0], 'nothing')}. The state is of another model; remove it to train from the start."
+            )
+        for kind, variables in kinds.items():
+            for i, variable in enumerate(variables):
+                variable.assign(arrays[f"{kind}/{i}"])
+        self.best_weights = [arrays[f"best/{i}"] for i in range(len(self.best_weights))]
+        self.progress = _Progress(meta["epoch"], meta["best"], meta["best_epoch"], meta["rows"])
+
+    def _variables(self) -> dict[str, list[Any]]:
+        # Not `model.variables`, which under some backends has the running mean of the loss in it.
+        model = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        return {"model": model, "optimizer": self.optimizer.variables}
+
+    def _weights(self) -> list[np.ndarray]:
+        return [np.array(ops.convert_to_numpy(variable)) for variable in self.model.trainable_variables]
+
+    def _assign(self, weights: Sequence[Any]) -> None:
+        for variable, values in zip(self.model.trainable_variables, weights, strict=True):
+            variable.assign(values)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model with its averaged weights, if it has any, for as long as this lasts."""
+        if not self.config.ema_decay:
+            yield
+            return
+        trained = [variable.value for variable in self.model.trainable_variables]
+        self._assign([average.value for average in self.optimizer.averages])
+        yield
+        self._assign(trained)
+
+    def _diverged(self, epoch: int) -> RunError:
+        kept = f"; the best weights, of training epoch {self.progress.best_epoch}, are in {self.state}"
+        return RunError(
+            f"The loss or weights became NaN or infinite in training epoch {epoch + 1}, expected finite numbers"
+            f"{kept if self.state and self.state.exists() else ''}. Lower the learning rate "
+            f"({self.config.rate(self.model.autoencoder.encoder.config.size):g}), or look for extreme values in the "
+            "data."
+        )
+
+
+def _num_masked(autoencoder: PATMaskedAutoencoder, sources: Sequence[Source]) -> int:
+    """M of the sources' windows.
+
+    Raises:
+        ConfigError: if every patch would be masked, or none.
+    """
+    length = sources[0].train.shape[-1] if sources else 0
+    count = length // autoencoder.encoder.config.patch_size
+    masked = autoencoder.num_masked(count)
+    if count and not 0 < masked < count:
+        raise ConfigError(
+            f"mask_ratio {autoencoder.mask_ratio} masks {masked} of the {count} patches of a window of {length} "
+            "minutes, expected some and not all. Give longer windows, or another mask_ratio."
+        )
+    return masked
+
+
+def _batch_size(config: PretrainConfig, windows: int) -> int:
+    """Windows a step: no more than there are.
+
+    Raises:
+        ConfigError: if it can't be shared equally among the devices.
+    """
+    size = min(config.batch_size, windows)
+    distribution = keras.distribution.distribution()
+    devices = 1 if distribution is None else int(np.prod(distribution.device_mesh.shape))
+    if size % devices:
+        raise ConfigError(
+            f"batch_size is {size} and there are {devices} devices, expected a multiple of their number (and no more "
+            f"than the {windows} training windows)."
+        )
+    return size
+
+
+def _optimizer(config: PretrainConfig, model: Reconstruction, steps: int) -> Adam:
+    """Adam with the config's schedule, decay and average; `steps` a training epoch."""
+    total = config.epochs * steps
+    rate = config.rate(model.autoencoder.encoder.config.size)
+    schedule = WarmupCosine(rate, min(config.warmup_epochs * steps, total), total, config.schedule == "cosine")
+    optimizer = Adam(schedule, global_clipnorm=config.clip_norm or None)
+    variables = model.trainable_variables
+    rules = [Rule(decay=config.weight_decay if variable.path.endswith("kernel") else 0.0) for variable in variables]
+    optimizer.set_rules(rules, config.ema_decay or None)
+    optimizer.build(variables)
+    return optimizer
+
+
+def _finite(weights: Sequence[np.ndarray]) -> bool:
+    return all(np.isfinite(values).all() for values in weights)
+
+
+@contextlib.contextmanager
+def _distribution(config: PretrainConfig) -> Iterator[None]:
+    """All devices of this host sharing each batch, if the config says so, for as long as this lasts.
+
+    Raises:
+        ConfigError: under another backend than JAX, or if there is one device.
+    """
+    if not config.data_parallel:
+        yield
+        return
+    backend = keras.backend.backend()
+    devices = keras.distribution.list_devices() if backend == "jax" else []
+    if len(devices) < 2:
+        raise ConfigError(
+            f"data_parallel: found {len(devices)} devices that the backend {backend} can share a batch among, expected "
+            "JAX (KERAS_BACKEND=jax) and two or more. Leave it out."
+        )
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
