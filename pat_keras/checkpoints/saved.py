@@ -8,9 +8,10 @@ import pathlib
 from pat_keras.checkpoints.weights import load_model
 from pat_keras.errors import CheckpointError
 from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.networks import BaselineNetwork
 
 
-def save_model(model: PATClassifier, path: pathlib.Path) -> None:
+def save_model(model: PATClassifier | BaselineNetwork, path: pathlib.Path) -> None:
     """Write a model, replacing the file at `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")  # Keras insists on the ending
@@ -21,15 +22,16 @@ def save_model(model: PATClassifier, path: pathlib.Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_classifier(path: str | os.PathLike[str]) -> PATClassifier:
+def load_classifier(path: str | os.PathLike[str]) -> PATClassifier | BaselineNetwork:
     """A model that `pat-finetune` saved.
 
     Raises:
         CheckpointError: if the file is absent, damaged, or of another model.
     """
     model = load_model(path)
-    if not isinstance(model, PATClassifier):
+    if not isinstance(model, PATClassifier | BaselineNetwork):
         raise CheckpointError(
-            f"{path}: found a {type(model).__name__}, expected a PATClassifier saved by pat-finetune. Check the path."
+            f"{path}: found a {type(model).__name__}, expected a PATClassifier or a BaselineNetwork saved by "
+            "pat-finetune. Check the path."
         )
     return model

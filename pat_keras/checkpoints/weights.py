@@ -14,6 +14,7 @@ from pat_keras.errors import CheckpointError
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.mae import PATMaskedAutoencoder
+from pat_keras.models.networks import BaselineNetwork
 
 
 def load_preset(name: str, *, cache: str | os.PathLike[str] | None = None) -> PATEncoder:
@@ -46,10 +47,16 @@ def load_weights(source: str | os.PathLike[str]) -> Model:
             f"{source}: found neither such a file nor a preset of that name, expected the path of an official .h5 "
             f"file, of a .keras file, or one of {', '.join(registry.PRESETS)}. Check the spelling."
         )
-    return load_model(path) if path.suffix == ".keras" else load_official(path)
+    model = load_model(path) if path.suffix == ".keras" else load_official(path)
+    if isinstance(model, BaselineNetwork):
+        raise CheckpointError(
+            f"{source}: found a {model.kind} network, which has no PAT encoder to start from, expected a PATEncoder, "
+            "PATClassifier or PATMaskedAutoencoder. pat.load_model reads it as it is."
+        )
+    return model
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
+def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork:
     """Load what `model.save("name.keras")` wrote, as `keras.saving.load_model` does where our classes are imported.
 
     The model is not compiled: optimizer and loss stay in the file.
@@ -71,10 +78,10 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             f"{path}: found a .keras file that can't be loaded ({type(error).__name__}: {str(error)[:300]}), expected "
             "a whole one with a model of pat_keras. Save it again."
         ) from error
-    if not isinstance(model, PATEncoder | PATClassifier | PATMaskedAutoencoder):
+    if not isinstance(model, PATEncoder | PATClassifier | PATMaskedAutoencoder | BaselineNetwork):
         raise CheckpointError(
-            f"{path}: found a {type(model).__name__}, expected a PATEncoder, PATClassifier or PATMaskedAutoencoder. "
-            "keras.saving.load_model loads other models."
+            f"{path}: found a {type(model).__name__}, expected a PATEncoder, PATClassifier, PATMaskedAutoencoder or "
+            "BaselineNetwork. keras.saving.load_model loads other models."
         )
     return model
 
