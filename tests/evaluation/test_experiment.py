@@ -11,10 +11,13 @@ import pytest
 import sklearn.metrics
 
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.simulate import simulate_cohort
 from pat_keras.errors import CohortError, ConfigError, LabelError, PATError, RunError
-from pat_keras.evaluation.experiment import Result, finetune
+from pat_keras.evaluation.experiment import Result, finetune, fit_baseline
 from pat_keras.evaluation.protocols import labelled_data, make_splits
 from pat_keras.evaluation.run_folder import read_run
+from pat_keras.evaluation.sealing import seal
+from pat_keras.models.baselines import FeatureBaseline
 from tests.small import small_cohort, small_config
 
 _SCORES = ("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier", "f1", "mcc")
@@ -351,3 +354,21 @@ def test_files_of_the_folder(holdout, kfold) -> None:
     assert names(holdout.folder) == common | states | {"flags.txt", "model.keras"}
     folds = {f"checkpoints/fold_{k}/{name}.npz" for k in (1, 2, 3) for name in ("full", "outcome")}
     assert names(kfold.folder) == common | folds | {f"models/fold_{k}.keras" for k in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("recalibration", ["none", "prior", "platt"])
+def test_probabilities_of_baselines_mean_what_those_of_networks_do(recalibration: str) -> None:
+    people = simulate_cohort(n_people=1200, days=1, effect=1.0)
+    rare = (pl.col("label") == 0) | (pl.int_range(pl.len()) < 300)
+    config = small_config(recalibration=recalibration, validation_fraction=0.3, test_fraction=0.3)
+    data = labelled_data(people.filter(rare), "label", config, pytest.fail)
+    share = data.y.mean()
+    assert 0.1 < share < 0.2
+    (sealed,) = seal(data, make_splits(data, config))
+    predict = fit_baseline(FeatureBaseline(), sealed.training(), config)
+    held = sealed.open()
+    p = predict(held.activity)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    expected_over_observed = p[:, 1].sum() / held.y.sum()
+    assert (expected_over_observed > 1.5) == (recalibration == "none")
+    assert recalibration == "none" or 0.75 < expected_over_observed < 1.33
