@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -17,10 +18,15 @@ import pytest
 import sklearn.metrics
 
 from pat_keras.apps.benchmark import main
+from pat_keras.config import FinetuneConfig
 from pat_keras.evaluation.benchmark import pool
 from pat_keras.evaluation.benchmark.cells import read_cell
 from pat_keras.evaluation.benchmark.plan import Cell, Source
 from pat_keras.evaluation.benchmark.pool import Told
+from pat_keras.evaluation.experiment import fit_baseline
+from pat_keras.evaluation.protocols import labelled_data, make_splits
+from pat_keras.evaluation.sealing import seal
+from pat_keras.models.baselines import BASELINES, make_baseline
 from tests.evaluation.benchmark.generate import FAST, write_benchmark
 from tests.small import small_cohort
 
@@ -238,16 +244,38 @@ def test_a_part_computed_elsewhere(folder, capsys) -> None:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(("split", "folds"), [('split = "kfold"\nfolds = 3', 3), ('split = "leave_one_out"', 24)])
 def test_folds_are_cells(tmp_path, split: str, folds: int) -> None:
-    text = _BASELINES.replace("test_fraction = 0.3", split).replace('[12, "all"]', '["all"]')
+    text = _BASELINES.replace("test_fraction = 0.3", split).replace('[12, "all"]', '["all"]').replace("[0, 1]", "[0]")
     write_benchmark(tmp_path, text, small_cohort(24, windows=2))
     assert _run(tmp_path) == 0
-    assert len(_times(tmp_path)) == 2 * folds
+    assert len(_times(tmp_path)) == folds
     (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"][0]["rows"]
-    assert (row["n"], row["seeds"]) == (24, [0, 1])
+    assert (row["n"], row["seeds"]) == (24, [0])
     cells = [read_cell(path) for path in (tmp_path / "out" / "cells").glob("*--seed0--fold*.npz")]
     people = [cell.test.people("binary") for cell in cells]
     y, score = (np.concatenate([getattr(part, name) for part in people]) for name in ("y", "score"))
     assert row["by_seed"][0]["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(y, score), abs=1e-12)
+
+
+@pytest.mark.usefixtures("here")
+def test_every_baseline_predicts_as_it_does_alone(folder) -> None:
+    """Features made once for all cells, and columns of the cohort, are what the baseline itself would have made."""
+    models = "".join(f'\n[[models]]\nname = "{name}"\nbaseline = "{name}"\n' for name in BASELINES)
+    text = _BASELINES[: _BASELINES.index("\n[[models]]")].replace('[12, "all"]', '["all"]').replace("[0, 1]", "[0]")
+    cohort = small_cohort(40, windows=1)
+    age = np.linspace(20, 80, cohort.n_windows)
+    cohort = cohort.with_columns(pl.Series("age", age), pl.Series("sex", np.arange(cohort.n_windows) % 2))
+    write_benchmark(folder, text + models, cohort)
+    assert _run(folder) == 0
+    config = FinetuneConfig(test_fraction=0.3, split_seed=3)
+    data = labelled_data(cohort, "label", config, print)
+    (split,) = make_splits(data, config)
+    for name in BASELINES:
+        model = make_baseline(name)
+        x = np.stack([data.cohort.label(c) for c in model.columns], axis=1) if model.columns else data.activity
+        (sealed,) = seal(dataclasses.replace(data, activity=x), [split])
+        expected = fit_baseline(model, sealed.training(), config)(x[split.test])
+        found = read_cell(folder / "out" / "cells" / f"label--{name.replace('_', '-')}--all--seed0.npz")
+        np.testing.assert_allclose(found.test.score, expected, atol=1e-12)
 
 
 @pytest.mark.usefixtures("here")

@@ -8,12 +8,15 @@ Axes: B windows, T minutes, C classes.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pat_keras.data.features import cut_points_of
+from pat_keras.data.smoothing import smooth
 from pat_keras.errors import RunError
 from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, HeldOut, versions
 from pat_keras.evaluation.benchmark.config import size_name
@@ -21,6 +24,9 @@ from pat_keras.evaluation.benchmark.plan import Cell, Source, split_hash
 from pat_keras.evaluation.metrics import by_participant, choose_threshold
 from pat_keras.evaluation.protocols import LabelledData
 from pat_keras.evaluation.sealing import SealedSplit, seal
+
+if TYPE_CHECKING:
+    from pat_keras.models.baselines import FeatureBaseline
 
 Predictions = dict[str, np.ndarray]
 Row = dict[str, Any]
@@ -40,8 +46,11 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
             "changed meanwhile? Start the benchmark again."
         )
     started = time.perf_counter()
-    (sealed,) = seal(data, [split])
-    predictions, history = _baseline(cell, sealed) if cell.model.baseline else _network(cell, sealed)
+    if cell.model.baseline:
+        model, seen = _features(cell, source, data)
+        predictions, history = _baseline(model, cell, *seal(seen, [split]))
+    else:
+        predictions, history = _network(cell, *seal(data, [split]))
     seconds = time.perf_counter() - started
     held_out = {part: _held_out(data, getattr(split, part), predictions[part]) for part in HELD_OUT}
     account = {
@@ -75,13 +84,32 @@ def _network(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
     return {"validation": fitted.predictions["validation"], "test": test}, fitted.history
 
 
-def _baseline(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
+def _baseline(model: FeatureBaseline, cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
     from pat_keras.evaluation.experiment import fit_baseline
-    from pat_keras.models.baselines import FeatureBaseline
 
     known = sealed.training()
-    predict = fit_baseline(FeatureBaseline(cell.task.kind, seed=cell.seed), known, cell.config)
+    predict = fit_baseline(model, known, cell.config)
     return {"validation": predict(known.activity[known.split.validation]), "test": predict(sealed.open().activity)}, []
+
+
+def _features(cell: Cell, source: Source, data: LabelledData) -> tuple[FeatureBaseline, LabelledData]:
+    """A baseline, and the windows as it sees them: features (B, F), made once for all cells, in place of minutes."""
+    from pat_keras.models.baselines import make_baseline
+
+    name, smoothing = cell.model.baseline, cell.config.smoothing
+    model = make_baseline(
+        name, cell.task.kind, cell.seed, smoothing=smoothing, cut_points=cut_points_of(data.cohort.metadata)
+    )
+    if model.columns:
+        seen = np.stack([data.cohort.label(column) for column in model.columns], axis=1)
+        return model, dataclasses.replace(data, activity=seen)
+
+    def make() -> tuple[np.ndarray, list[str]]:
+        return model.features(smooth(data.activity) if smoothing == "savitzky_golay" else data.activity)
+
+    features, names = source.remember(f"{name}, {smoothing}", make)
+    model.features, model.smoothing = lambda values: (values, names), "none"
+    return model, dataclasses.replace(data, activity=features)
 
 
 def _held_out(data: LabelledData, rows: np.ndarray, score: np.ndarray) -> HeldOut:

@@ -319,6 +319,11 @@ def _model(
         table.fail("name", "is not there; expected the name of the model.")
     if baseline and recipe:
         table.fail("recipe", f"goes with a network, and the model is the baseline {baseline!r}; expected one of them.")
+    if baseline:
+        from pat_keras.models.baselines import BASELINES
+
+        if baseline not in BASELINES:
+            table.fail("baseline", f"is {baseline!r}{meant(baseline, BASELINES)}.")
     settings = {**shared, **_recipe(table, recipe), **_settings(table.table("settings"))}
     names = [task.name for task in tasks]
     model = ModelSpec(

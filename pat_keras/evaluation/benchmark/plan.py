@@ -16,13 +16,14 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import KEY_COLUMNS
+from pat_keras.data.features import cut_points_of
 from pat_keras.data.label_rules import PositiveRule
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.errors import ConfigError, LabelError, PATError
@@ -35,6 +36,8 @@ from pat_keras.evaluation.benchmark.config import (
     slug,
 )
 from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
+
+_T = TypeVar("_T")
 
 FORMAT = 1  # of definitions: raised when the same settings would give other results
 
@@ -96,6 +99,7 @@ class Source:
         self._labelled: tuple[Any, LabelledData | None] = (None, None)
         self._splits: dict[FinetuneConfig, list[Split]] = {}  # of the labelled windows that are kept
         self._hash: tuple[LabelledData, str] | None = None
+        self._remembered: dict[str, Any] = {}
 
     def cohort(self, path: pathlib.Path) -> Cohort:
         """The cohort in a file.
@@ -118,13 +122,19 @@ class Source:
         if self._labelled[0] == key and self._labelled[1] is not None:
             return self._labelled[1]
         self._labelled, self._hash = (None, None), None  # two tasks at once would be twice the memory
-        self._splits = {}
+        self._splits, self._remembered = {}, {}
         try:
             data = labelled_data(_with_label(self.cohort(task.data), task), task.label, config, self._say)
         except PATError as error:
             raise type(error)(f"{task.data}: task {task.name!r}: {error}") from None
         self._labelled = (key, data)
         return data
+
+    def remember(self, name: str, make: Callable[[], _T]) -> _T:
+        """What `make` makes of the labelled windows last asked for, made once."""
+        if name not in self._remembered:
+            self._remembered[name] = make()
+        return self._remembered[name]
 
     def data_hash(self, data: LabelledData) -> str:
         """SHA-256 of the recordings, whose they are, and the targets; not of the cohort's other labels."""
@@ -188,12 +198,14 @@ def _cells_of(task: TaskSpec, model: ModelSpec, config: BenchmarkConfig, source:
             settings = model.finetune_config(task, train_size, seed, config.split)
             data = source.labelled(task, settings)
             parts = source.splits(task, settings)
-            fixed = {
+            fixed: dict[str, Any] = {
                 "format": FORMAT,
                 "data": source.data_hash(data),
                 "baseline": model.baseline,
                 "settings": _defining(settings, bool(model.baseline)),
             }
+            if model.baseline:
+                fixed["inputs"] = _inputs_hash(model.baseline, data)
             for fold, split in enumerate(parts, 1):
                 definition = {**fixed, "split": split_hash(split)}
                 yield Cell(task, model, train_size, seed, fold, len(parts), settings, definition)
@@ -229,6 +241,17 @@ def _data_hash(data: LabelledData) -> str:
     table = data.cohort.table.select(KEY_COLUMNS)
     digest = hashlib.sha256(Cohort(data.cohort.activity, table, data.cohort.metadata).content_hash().encode())
     digest.update(np.ascontiguousarray(data.y, dtype="<f8").tobytes() + json.dumps(data.classes).encode())
+    return digest.hexdigest()
+
+
+def _inputs_hash(baseline: str, data: LabelledData) -> str:
+    """SHA-256 of what a baseline looks at beside the recordings."""
+    from pat_keras.models.baselines import make_baseline
+
+    model = make_baseline(baseline)
+    digest = hashlib.sha256(repr(cut_points_of(data.cohort.metadata)).encode())
+    for column in model.columns:
+        digest.update(column.encode() + data.cohort.label(column).astype("<f8").tobytes())
     return digest.hexdigest()
 
 

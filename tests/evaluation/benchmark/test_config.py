@@ -70,6 +70,11 @@ def test_every_model_setting_can_be_given(tmp_path) -> None:
         ('baseline = "', 'recipe = "x"\nbaseline = "', r"\[models 2\] recipe: goes with a network"),
         ('baseline = "simple_logistic"', 'recipe = "two_rate"', r"recipe: is 'two_rate'; did you mean 'two_rates'"),
         ('name = "CNN"\n', 'name = "CNN"\nseeds = [4]\n', r"\[models 1\] seeds: holds 4, which is not among"),
+        (
+            'baseline = "simple',
+            'baseline = "simpler',
+            r"baseline: is 'simpler_logistic'; did you mean 'simple_logistic'",
+        ),
         ("[[tasks]]", "[tasks", "not TOML"),
         ("[[models]]", "[[modles]]", r"models: expected one table \[\[models\]\] or more"),
     ],
