@@ -1,0 +1,127 @@
+"""Flags of the commands that train (pat-finetune, pat-tune): data, label, run directory, a recipe, resuming."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from pat_keras.apps.flags import define_finetune
+from pat_keras.apps.inputs import is_array, read_cohort
+from pat_keras.errors import ConfigError, RunError
+from pat_keras.recipes import about, recipe_names, recipe_path
+
+if TYPE_CHECKING:
+    from pat_keras.data.cohort import Cohort
+
+DATA = ("data", "labels", "participants", "label")
+_NOT_KEPT = ("out", "resume", "recipe", "flagfile", "undefok")  # of flags.txt: those of one call, not of the experiment
+
+
+def define_training(values: flags.FlagValues) -> None:
+    """Defines the flags of data and run directory, and those of `define_finetune`."""
+    flags.DEFINE_string(
+        "data",
+        None,
+        "Cohort (.parquet), or weeks as an array (.npy, .npz). None: a synthetic cohort.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("labels", None, "Labels of --data=X.npy, one a row (.npy, .npz).", flag_values=values)
+    flags.DEFINE_string(
+        "participants",
+        None,
+        "Whose row it is, for --data=X.npy (.npy, .npz); each row another person if not given.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("label", "label", "Column of the cohort to predict.", flag_values=values)
+    flags.DEFINE_string(
+        "out", None, "Run directory to write; new or empty. None: runs/ and the label and time.", flag_values=values
+    )
+    flags.DEFINE_boolean("resume", False, "Go on with the run in --out, with its own flags.", flag_values=values)
+    flags.DEFINE_string(
+        "recipe",
+        None,
+        "Settings that come with the package, such as small_cohort; list shows all. Flags given beside it win.",
+        flag_values=values,
+    )
+    define_finetune(values)
+
+
+def run_directory(values: flags.FlagValues, prefix: str = "") -> pathlib.Path:
+    """--out, named by label and time if it was not given; free, unless it is to be resumed.
+
+    Raises:
+        RunError: if it is taken.
+    """
+    if values.out is None:
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        values.out = str(pathlib.Path("runs", f"{prefix}{values.label if values.data else 'synthetic'}-{now}"))
+    out = pathlib.Path(values.out)
+    if not values.resume:  # seen to again later, but nobody should wait for an error that is known now
+        from pat_keras.evaluation.run_folder import check_free
+
+        check_free(out)
+    return out
+
+
+def read_data(values: flags.FlagValues) -> Cohort:
+    """The cohort that --data names; the synthetic one if none does."""
+    if values.data is None:
+        if values.labels or values.participants:
+            raise ConfigError("--labels and --participants go with arrays: expected --data=X.npy with them.")
+        from pat_keras.data.simulate import simulate_cohort
+
+        # A demonstration that learns something, and ends within minutes on two cores.
+        return simulate_cohort(n_people=240, effect=2.0)
+    if is_array(values.data) and not values.labels:
+        raise ConfigError(f"--data={values.data} is an array; expected --labels=y.npy with it.")
+    return read_cohort(values.data, values.labels, values.participants, values.label)
+
+
+def kept_flags(values: flags.FlagValues) -> str:
+    """Text of flags.txt: what runs the same experiment again with --flagfile."""
+    lines = [values[name].serialize() for name in values if name not in _NOT_KEPT and values[name].value is not None]
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def list_recipes(values: flags.FlagValues) -> bool:
+    """Prints the recipes if --recipe=list asks for them."""
+    if values.recipe != "list":
+        return False
+    width = max(map(len, recipe_names()))
+    print("\n".join(f"{name:<{width}}  {about(name)}" for name in recipe_names()))
+    return True
+
+
+def with_files(
+    argv: Sequence[str], values: flags.FlagValues, define: Callable[[], flags.FlagValues]
+) -> flags.FlagValues:
+    """The flags, with those of the recipe, or of the run in --out that is resumed, under them.
+
+    Args:
+        argv: of the command.
+        values: parsed from it.
+        define: fresh flags of the command.
+
+    Raises:
+        ConfigError, RunError: if there is no run to resume, or no such recipe.
+    """
+
+    def parsed(path: pathlib.Path) -> flags.FlagValues:
+        fresh = define()
+        fresh([argv[0], f"--flagfile={path}", *argv[1:]])  # of two that set the same, the later one wins
+        return fresh
+
+    if not values.resume:
+        return values if values.recipe is None else parsed(recipe_path(values.recipe))
+    if values.recipe is not None:
+        raise ConfigError("--resume goes on with the settings that the run was started with; leave --recipe out.")
+    if values.out is None:
+        raise ConfigError("--resume: expected --out=RUN, the directory of the run to go on with.")
+    kept = pathlib.Path(values.out, "flags.txt")
+    if not kept.is_file():
+        raise RunError(f"{kept}: found no such file, so there is no run to resume. Check --out, or leave --resume out.")
+    return parsed(kept)
