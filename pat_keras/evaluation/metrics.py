@@ -27,6 +27,17 @@ from pat_keras.evaluation import bootstrap, formulas
 # The one number of a task by which two models are compared.
 PRIMARY = {"binary": "auc", "multiclass": "auc", "regression": "mae"}
 
+_WIDENED = ", {:.2f} times as wide since folds share the people they train on"
+
+# What metrics without bounds of their own can be is not here.
+_RANGES = {
+    **dict.fromkeys(("auc", "average_precision", "brier", "accuracy", "balanced_accuracy"), (0.0, 1.0)),
+    **dict.fromkeys(("sensitivity", "specificity", "f1"), (0.0, 1.0)),
+    **dict.fromkeys(("mcc", "pearson"), (-1.0, 1.0)),
+    **dict.fromkeys(("log_loss", "mae", "rmse", "expected_observed"), (0.0, math.inf)),
+    "r2": (-math.inf, 1.0),
+}
+
 _METHOD = {
     "binary": "percentile bootstrap over participants, within each class (of calibration: over all of them)",
     "multiclass": "percentile bootstrap over participants, within each class",
@@ -120,7 +131,12 @@ def choose_threshold(y: np.ndarray, score: np.ndarray) -> float:
 
 
 def evaluate(
-    task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | np.ndarray | None = None, seed: int = 0
+    task: str,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    threshold: float | np.ndarray | None = None,
+    seed: int = 0,
+    folds: int = 1,
 ) -> dict[str, Any]:
     """All metrics of a task, each with its interval, as plain numbers for JSON.
 
@@ -142,6 +158,8 @@ def evaluate(
         threshold: of a binary task, chosen on other people by `choose_threshold`; (n,) where people were scored by
             models of different folds, each with its own threshold; None leaves its metrics None.
         seed: of the bootstrap.
+        folds: of the cross-validation in which these people were scored, whose intervals are wider: see
+            `bootstrap.widening`.
 
     Raises:
         LabelError: for labels that are not of the task.
@@ -152,7 +170,7 @@ def evaluate(
     result: dict[str, Any] = {"n": len(y)}
     reasons: dict[str, str] = {}
     for name, value in estimate(task, y, prediction, threshold).items():
-        limits = None if value is None else bootstrap.interval(resampled[name])
+        limits = None if value is None else _widened(name, value, bootstrap.interval(resampled[name]), folds)
         result[name] = value
         result[f"{name}_low"], result[f"{name}_high"] = limits or (None, None)
         if result[name] is None:
@@ -162,7 +180,7 @@ def evaluate(
     if task == "binary":
         result["n_positive"] = int(y.sum())
         result |= _threshold_summary(threshold, reasons)
-        result |= _delong_interval(y, prediction, reasons)
+        result |= _delong_interval(y, prediction, reasons, bootstrap.widening(folds))
         if threshold is not None:
             result["confusion"] = _confusion(y, prediction >= threshold, 2)
     elif task == "multiclass":
@@ -171,9 +189,10 @@ def evaluate(
         result["confusion"] = _confusion(y, prediction.argmax(axis=1), classes)
     result["interval"] = {
         "level": bootstrap.LEVEL,
-        "method": _METHOD[task],
+        "method": _METHOD[task] + (_WIDENED.format(bootstrap.widening(folds)) if folds > 1 else ""),
         "resamples": bootstrap.RESAMPLES,
         "seed": seed,
+        "widening": bootstrap.widening(folds),
     }
     result["reasons"] = reasons
     return result
@@ -191,6 +210,15 @@ def _resampled(
         statistics = _statistics(task, y, prediction, threshold, only=formulas.OF_ALL_PEOPLE)
         resampled |= bootstrap.distribution(statistics, np.zeros(len(y)), seed=seed)
     return resampled
+
+
+def _widened(name: str, value: float, limits: tuple[float, float] | None, folds: int) -> tuple[float, float] | None:
+    """The interval of a metric, wider for cross-validation, within what the metric can be."""
+    if limits is None or folds == 1:
+        return limits
+    least, most = _RANGES.get(name, (-math.inf, math.inf))
+    low, high = (value + bootstrap.widening(folds) * (limit - value) for limit in limits)
+    return max(low, least), min(high, most)
 
 
 def within_folds(y: np.ndarray, score: np.ndarray, fold: np.ndarray, seed: int = 0) -> dict[str, Any]:
@@ -217,7 +245,7 @@ def within_folds(y: np.ndarray, score: np.ndarray, fold: np.ndarray, seed: int =
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     value = float(statistic(np.ones((1, len(y)), dtype=np.int32))["auc"][0])
     limits = bootstrap.interval(bootstrap.distribution(statistic, 2 * fold + y, seed=seed)["auc"])
-    low, high = limits or (None, None)
+    low, high = _widened("auc", value, limits, len(both)) or (None, None)
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
@@ -241,7 +269,7 @@ def estimate(
 
 
 def paired_difference(
-    task: str, y: np.ndarray, prediction: np.ndarray, other: np.ndarray, seed: int = 0
+    task: str, y: np.ndarray, prediction: np.ndarray, other: np.ndarray, seed: int = 0, folds: int = 1
 ) -> dict[str, float | None]:
     """A task's first metric of `prediction` minus that of `other`, with the bootstrap interval over the same people.
 
@@ -251,6 +279,7 @@ def paired_difference(
         prediction: (n,) or (n, K), see `evaluate`.
         other: of the same shape: another model's predictions for the same people.
         seed: of the bootstrap.
+        folds: as for `evaluate`.
 
     Returns:
         "auc" (for regression "mae", where below zero is better), "low" and "high"; None where undefined.
@@ -268,11 +297,14 @@ def paired_difference(
 
     estimate = float(difference(np.ones((1, len(y)), dtype=np.int32))[name][0])
     limits = bootstrap.interval(bootstrap.distribution(difference, _strata(task, y), seed=seed)[name])
+    limits = _widened("difference", estimate, limits, folds)
     low, high = limits if limits and math.isfinite(estimate) else (None, None)
     return {name: estimate if math.isfinite(estimate) else None, "low": low, "high": high}
 
 
-def paired_auc_difference(y: np.ndarray, score: np.ndarray, other: np.ndarray, seed: int = 0) -> dict[str, Any]:
+def paired_auc_difference(
+    y: np.ndarray, score: np.ndarray, other: np.ndarray, seed: int = 0, folds: int = 1
+) -> dict[str, Any]:
     """`paired_difference` of two binary models, with DeLong's standard error and two-sided p-value.
 
     Args:
@@ -280,6 +312,7 @@ def paired_auc_difference(y: np.ndarray, score: np.ndarray, other: np.ndarray, s
         score: (n,) of the first model.
         other: (n,) of the second model, for the same people in the same order.
         seed: of the bootstrap.
+        folds: as for `evaluate`.
 
     Returns:
         "auc", "low", "high", "standard_error", "p_value"; None where undefined.
@@ -287,7 +320,7 @@ def paired_auc_difference(y: np.ndarray, score: np.ndarray, other: np.ndarray, s
     Raises:
         LabelError, ValueError: as `evaluate`.
     """
-    result: dict[str, Any] = {**paired_difference("binary", y, score, other, seed)}
+    result: dict[str, Any] = {**paired_difference("binary", y, score, other, seed, folds)}
     result |= {"standard_error": None, "p_value": None}
     y, score, other = (np.asarray(values, dtype=np.float64) for values in (y, score, other))
     if len(np.unique(y)) < 2:
@@ -295,7 +328,7 @@ def paired_auc_difference(y: np.ndarray, score: np.ndarray, other: np.ndarray, s
     aucs, covariance = roc.delong(y, np.stack([score, other]))
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     if math.isfinite(variance) and variance > 1e-15:
-        error = math.sqrt(variance)
+        error = bootstrap.widening(folds) * math.sqrt(variance)
         p_value = 2 * scipy.stats.norm.sf(abs(aucs[0] - aucs[1]) / error)
         result |= {"standard_error": error, "p_value": float(p_value)}
     return result
@@ -362,7 +395,7 @@ def _confusion(y: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[
     return np.bincount(cell, minlength=classes**2).reshape(classes, classes).tolist()
 
 
-def _delong_interval(y: np.ndarray, p: np.ndarray, reasons: dict[str, str]) -> dict[str, float | None]:
+def _delong_interval(y: np.ndarray, p: np.ndarray, reasons: dict[str, str], widen: float) -> dict[str, float | None]:
     names = ("auc_standard_error", "auc_delong_low", "auc_delong_high")
     if len(np.unique(y)) < 2:
         return dict.fromkeys(names)
@@ -370,7 +403,7 @@ def _delong_interval(y: np.ndarray, p: np.ndarray, reasons: dict[str, str]) -> d
     if not math.isfinite(variance):
         reasons[names[0]] = "one of the classes has one person"
         return dict.fromkeys(names)
-    error = math.sqrt(max(variance, 0.0))
+    error = widen * math.sqrt(max(variance, 0.0))
     if error == 0 or not 0 < value < 1:
         reasons[names[1]] = (
             "the scores separate the classes perfectly" if value in (0, 1) else "the scores of a class are all equal"

@@ -40,8 +40,10 @@ def limits(run: Run) -> list[str]:
     if run.metrics.get("folds") or test.get("thresholds"):
         words.append(
             "In cross-validation each person is scored by a model that had not seen them, but people of different "
-            "folds by different models; their scores are pooled here. Folds are not independent repetitions."
+            "folds by different models; their scores are pooled here. Folds are not independent repetitions: they "
+            "share the people they were trained on, for which the intervals are widened."
         )
+        words += _pooling(run)
     if run.config.get("standardize") == "paper":
         words.append(
             "Train, validation and test people were each scaled by their own statistics, as the authors of PAT did: "
@@ -54,6 +56,23 @@ def limits(run: Run) -> list[str]:
             "test is not fully held out (both official sets hold NHANES 2005-06, among other cycles)."
         )
     return words
+
+
+def _pooling(run: Run) -> list[str]:
+    """What comes of scoring people of different models together."""
+    if run.task == "regression":
+        return [
+            "A model that has learned nothing predicts the mean of those it was trained on, which lies on the other "
+            "side of the mean of those it is tested on: correlations of pooled values are too low, and below zero "
+            "where there is nothing to learn, most of all when one person is left out at a time."
+        ]
+    words = (
+        "Whoever is tested in one fold has trained the models of the others, which makes a pooled AUC a little too "
+        "small where there is little to learn."
+    )
+    if run.metrics["test"].get("auc_within_folds") is not None:
+        words += " That of pairs within folds is free of it, and less certain, since fewer pairs are compared."
+    return [words]
 
 
 def _two_classes(test: Mapping[str, Any]) -> list[int]:

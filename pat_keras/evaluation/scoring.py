@@ -77,7 +77,8 @@ def score_run(
     task, seed = config.task, config.seed
     held_out = [_Held.of(data, split, found, task) for split, found in zip(parts, predictions, strict=True)]
     model = _Tested.of(held_out)
-    test = evaluate(task, model.y, model.score, model.threshold, seed=seed)
+    folds = len(parts)
+    test = evaluate(task, model.y, model.score, model.threshold, seed=seed, folds=folds)
     if task == "binary" and config.split in CROSS_VALIDATION:
         test |= within_folds(model.y, model.score, model.fold, seed=seed)
     metrics: dict[str, Any] = {
@@ -94,14 +95,21 @@ def score_run(
         metrics["validation"] = evaluate(task, people.y, people.score, held_out[0].threshold, seed=seed)
     if config.baseline:
         simple = _Tested.of([_Held.of(data, split, found, task) for split, found in zip(parts, baseline, strict=True)])
-        scored = evaluate(task, simple.y, simple.score, simple.threshold, seed=seed)
+        scored = evaluate(task, simple.y, simple.score, simple.threshold, seed=seed, folds=folds)
         metrics["baseline"] = {"name": FeatureBaseline(task).name, **scored}
         compare = paired_auc_difference if task == "binary" else functools.partial(paired_difference, task)
-        metrics["difference"] = compare(model.y, model.score, simple.score, seed=seed)
+        metrics["difference"] = compare(model.y, model.score, simple.score, seed=seed, folds=folds)
     if config.subgroups:
         metrics["subgroups"] = {
             column: by_subgroup(
-                groups_of(data.cohort, column), task, model.participant_id, model.y, model.score, model.threshold, seed
+                groups_of(data.cohort, column),
+                task,
+                model.participant_id,
+                model.y,
+                model.score,
+                model.threshold,
+                seed=seed,
+                folds=folds,
             )
             for column in config.subgroups
         }

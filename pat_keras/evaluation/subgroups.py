@@ -106,6 +106,7 @@ def by_subgroup(
     prediction: np.ndarray,
     threshold: float | np.ndarray | None,
     seed: int,
+    folds: int = 1,
 ) -> list[dict[str, Any]]:
     """Every group's results, as `metrics.evaluate` gives them.
 
@@ -120,6 +121,7 @@ def by_subgroup(
         prediction: (n,) or (n, K).
         threshold: as for `metrics.evaluate`.
         seed: of the bootstrap.
+        folds: as for `metrics.evaluate`.
     """
     number = np.array([groups.of_person[name] for name in participant_id.tolist()])
     results = []
@@ -133,7 +135,7 @@ def by_subgroup(
             scored |= {metrics.PRIMARY[task]: None, "reasons": {metrics.PRIMARY[task]: few}}
         else:
             cut = threshold[own] if isinstance(threshold, np.ndarray) else threshold
-            scored = metrics.evaluate(task, y[own], prediction[own], cut, seed=seed)
+            scored = metrics.evaluate(task, y[own], prediction[own], cut, seed=seed, folds=folds)
         results.append({"group": name, **scored})
     return results
 

@@ -81,7 +81,7 @@ def _results(
     name = "ridge" if task == "regression" else "logistic regression"
     results = {
         "task": task,
-        "test": metrics.evaluate(task, y[test], shares[test], threshold),
+        "test": metrics.evaluate(task, y[test], shares[test], threshold, folds=folds),
         "validation": metrics.evaluate(task, y[part == "validation"], shares[part == "validation"], threshold),
         "baseline": metrics.evaluate(task, y[test], other[test], threshold)
         | {"name": f"{name} on simple daily features"},

@@ -236,6 +236,26 @@ def test_pairs_of_one_fold_are_compared_within_it() -> None:
     assert set(alone) == set(result) and set(alone.values()) == {None}
 
 
+def test_intervals_of_folds_are_wider_and_stay_in_range() -> None:
+    y, p = _binary(2, n=90)
+    single, folds = (metrics.evaluate("binary", y, p, 0.5, folds=k) for k in (1, 5))
+    factor = math.sqrt(1.8)
+    assert single["interval"]["widening"] == 1 and folds["interval"]["widening"] == pytest.approx(factor)
+    assert "1.34 times as wide" in folds["interval"]["method"] and "wide" not in single["interval"]["method"]
+    for name in ("auc", "brier", "mcc", "calibration_slope"):
+        assert folds[name] == single[name]
+        for end in ("low", "high"):
+            limit, wider = single[f"{name}_{end}"] - single[name], folds[f"{name}_{end}"] - single[name]
+            assert wider == pytest.approx(factor * limit), name
+    assert folds["auc_standard_error"] == pytest.approx(factor * single["auc_standard_error"])
+    good = metrics.evaluate("binary", y, 0.1 * p + 0.9 * y - 0.95 * (np.arange(90) == int(y.argmax())), 0.3, folds=5)
+    assert good["auc"] < 1 and good["auc_high"] == 1 and good["f1_high"] == 1
+    pairs = [metrics.paired_auc_difference(y, p, p[::-1], folds=k) for k in (1, 5)]
+    assert pairs[1]["high"] - pairs[1]["auc"] == pytest.approx(factor * (pairs[0]["high"] - pairs[0]["auc"]))
+    assert pairs[1]["standard_error"] == pytest.approx(factor * pairs[0]["standard_error"])
+    assert pairs[1]["p_value"] > pairs[0]["p_value"]
+
+
 # --- two models on the same people ---
 
 
