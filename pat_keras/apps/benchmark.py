@@ -34,6 +34,7 @@ def define_flags() -> flags.FlagValues:
     """The flags of this command."""
     values = flags.FlagValues()
     flags.DEFINE_string("config", None, "The benchmark, a file in TOML.", required=True, flag_values=values)
+    flags.DEFINE_string("data", None, "Cohort (.parquet), in place of the one the file names.", flag_values=values)
     flags.DEFINE_string(
         "out", None, "Folder of the benchmark; what is there is kept and gone on with.", required=True,
         flag_values=values,
@@ -44,6 +45,10 @@ def define_flags() -> flags.FlagValues:
     )  # fmt: skip
     flags.DEFINE_string(
         "only", None, "Compute only cells whose name matches this pattern, or one of several with commas between.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "cluster", None, ["ray"], "Compute by --workers actors of a Ray cluster: that of RAY_ADDRESS, or a local one.",
         flag_values=values,
     )  # fmt: skip
     flags.DEFINE_boolean("dry_run", False, "Print what there is to do, and do nothing.", flag_values=values)
@@ -57,7 +62,7 @@ def benchmark(values: flags.FlagValues) -> None:
     from pat_keras.evaluation.benchmark.config import BenchmarkConfig
     from pat_keras.evaluation.benchmark.job import Job
 
-    config = BenchmarkConfig.read(values.config)
+    config = BenchmarkConfig.read(values.config, values.data)
     cells = plan.plan_cells(config, plan.Source(say=warn))
     asked = plan.chosen(cells, values.only) if values.only else cells
     job = Job(config, cells, pathlib.Path(values.out))
@@ -68,7 +73,7 @@ def benchmark(values: flags.FlagValues) -> None:
     if not values.report_only:
         todo = job.prepare(asked)
         if todo:
-            _compute(job, todo, values.workers)
+            _compute(job, todo, values.workers, values.cluster)
     if not job.any_done():
         raise RunError(_missing(job, asked))
     results = job.results()
@@ -78,9 +83,12 @@ def benchmark(values: flags.FlagValues) -> None:
         raise RunError(_missing(job, asked))
 
 
-def _compute(job: Job, todo: list[Cell], workers: int) -> None:
+def _compute(job: Job, todo: list[Cell], workers: int, cluster: str | None) -> None:
     """Computes cells, saying of each how long it took and how long the rest will."""
-    from pat_keras.evaluation.benchmark.pool import run_locally
+    if cluster:
+        from pat_keras.evaluation.benchmark.cluster import run_on_ray as compute
+    else:
+        from pat_keras.evaluation.benchmark.pool import run_locally as compute
 
     started, seen = time.monotonic(), 0
 
@@ -97,7 +105,7 @@ def _compute(job: Job, todo: list[Cell], workers: int) -> None:
             flush=True,
         )
 
-    run_locally(todo, job.folder, workers, told)
+    compute(todo, job.folder, workers, told)
 
 
 def _account(job: Job, asked: list[Cell], names: bool = False) -> str:
@@ -123,7 +131,7 @@ def _account(job: Job, asked: list[Cell], names: bool = False) -> str:
 def _missing(job: Job, asked: list[Cell]) -> str:
     missing = [cell.name for cell in asked if job.states[cell.name] != "done"]
     failed = [name for name in missing if name in job.failed]
-    why = f" {len(failed)} failed; the first, {failed[0]}: {job.failed[failed[0]]}." if failed else ""
+    why = f" {len(failed)} failed; the first, {failed[0]}: {job.failed[failed[0]].rstrip('.')}." if failed else ""
     return (
         f"{job.folder}: {len(missing)} of {len(asked)} cells are not there, expected all.{why} What is done is kept: "
         "correct what is wrong, and start the same command again."

@@ -139,8 +139,12 @@ class BenchmarkConfig:
     reference: str
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> BenchmarkConfig:
+    def read(cls, path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> BenchmarkConfig:
         """Reads a file. Paths in it are relative to its folder.
+
+        Args:
+            path: of the file.
+            data: a cohort in place of the one that the file names.
 
         Raises:
             ConfigError: for anything that is not as it should be, naming the file, the table and the key.
@@ -150,7 +154,7 @@ class BenchmarkConfig:
         sizes = _sizes(top) or (None,)
         seeds = _seeds(top) or (0,)
         split = _split(top.table("split"))
-        tasks = _tasks(top)
+        tasks = _tasks(top, data)
         shared = _settings(top.table("settings"))
         models = tuple(_model(table, shared, tasks, sizes, seeds) for table in top.tables("models"))
         _check_names(top, "models", [model.name for model in models])
@@ -255,8 +259,12 @@ def _fields(table: Table, names: list[str] | tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _tasks(top: Table) -> tuple[TaskSpec, ...]:
+def _tasks(top: Table, instead: str | os.PathLike[str] | None) -> tuple[TaskSpec, ...]:
     data = _data(top)
+    if instead is not None:
+        if len(data) > 1:
+            top.fail("data", f"names {len(data)} cohorts, and --data one in their place; expected a single one.")
+        data = dict.fromkeys(data, pathlib.Path(instead))
     tasks = tuple(_task(table, data) for table in top.tables("tasks"))
     _check_names(top, "tasks", [task.name for task in tasks])
     return tasks

@@ -15,11 +15,12 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from pat_keras.errors import PATError, RunError
-from pat_keras.evaluation.benchmark.cells import cell_path, write_cell
+from pat_keras.evaluation.benchmark.cells import CellResult, cell_path, write_cell
 from pat_keras.evaluation.benchmark.plan import Cell, Source
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
@@ -40,7 +41,7 @@ def run_locally(cells: list[Cell], folder: pathlib.Path, workers: int, told: Tol
     Raises:
         RunError: if a process ends before it has taken up any cell.
     """
-    queue = _Queue(cells)
+    queue = CellQueue(cells)
     devices = visible_devices()
     running: list[_Worker] = []
     try:
@@ -54,13 +55,13 @@ def run_locally(cells: list[Cell], folder: pathlib.Path, workers: int, told: Tol
             worker.stop()
 
 
-class _Queue:
+class CellQueue:
     """Cells not yet given out; a process is given one of the group it was busy with, if there is one left."""
 
     def __init__(self, cells: list[Cell]) -> None:
         self._cells = list(cells)
 
-    def next(self, group: str, busy: set[str]) -> Cell | None:
+    def take(self, group: str, busy: set[str]) -> Cell | None:
         """The next cell for a process whose last group this was, while others are busy with theirs."""
         for fits in (lambda cell: cell.group == group, lambda cell: cell.group not in busy, lambda cell: True):
             for place, cell in enumerate(self._cells):
@@ -110,7 +111,7 @@ class _Worker:
         self.connection.close()
 
 
-def _wait(running: list[_Worker], queue: _Queue, told: Told) -> None:
+def _wait(running: list[_Worker], queue: CellQueue, told: Told) -> None:
     """Waits until a process has something to tell, and gives it the next cell."""
     multiprocessing.connection.wait([worker.connection for worker in running])
     for place, worker in enumerate(list(running)):
@@ -125,7 +126,7 @@ def _wait(running: list[_Worker], queue: _Queue, told: Told) -> None:
         if worker.cell is not None:
             told(worker.cell, *message)
         busy = {other.group for other in running if other is not worker and other.cell is not None}
-        worker.give(queue.next(worker.group, busy))
+        worker.give(queue.take(worker.group, busy))
     for worker in [worker for worker in running if worker.ready and worker.cell is None]:
         worker.process.join()
         worker.connection.close()
@@ -173,19 +174,30 @@ def _serve(connection: Any, folder: pathlib.Path, device: str | None, shares: bo
 
 def attempt(cell: Cell, source: Source, folder: pathlib.Path) -> tuple[float | None, str]:
     """Computes a cell and writes it: its seconds and "", or None and what went wrong."""
-    from pat_keras.evaluation.benchmark.compute import compute_cell
+    found = computed(cell, source)
+    return (None, found) if isinstance(found, str) else kept(cell, found, folder)
 
+
+def kept(cell: Cell, result: CellResult, folder: pathlib.Path) -> tuple[float | None, str]:
+    """Writes a cell: as `attempt`."""
     try:
-        result = compute_cell(cell, source)
         write_cell(cell_path(folder, cell), result)
     except PATError as error:
         return None, " ".join(str(error).split())
-    except Exception as error:  # a bug, or a device out of memory: the other cells are still worth having
-        import traceback
-
-        traceback.print_exc()
-        return None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return result.account["seconds"], ""
+
+
+def computed(cell: Cell, source: Source) -> CellResult | str:
+    """The result of a cell, or what went wrong."""
+    from pat_keras.evaluation.benchmark.compute import compute_cell
+
+    try:
+        return compute_cell(cell, source)
+    except PATError as error:
+        return " ".join(str(error).split())
+    except Exception as error:  # a bug, or a device out of memory: the other cells are still worth having
+        traceback.print_exc()
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _end_with_parent() -> None:

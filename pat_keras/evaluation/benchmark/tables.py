@@ -35,7 +35,8 @@ def main_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
 
 def comparison_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
     """A row a model and training size, and one for the average: how it moves with seeds, and what others reach."""
-    rows = [*task["rows"], *task["averages"]]
+    compared = [row for row in task["averages"] if row["against_reference"] or row["against_baseline"]]
+    rows = [*task["rows"], *compared]
     reference = next((row["against_reference"]["model"] for row in rows if row["against_reference"]), None)
     has_baseline = any(row["against_baseline"] for row in rows)
     header = ["model", "size", "seeds", "SD over seeds"]

@@ -45,14 +45,14 @@ def test_a_process_that_dies_loses_one_cell(tmp_path, monkeypatch) -> None:
 
 def test_cells_of_a_group_go_to_one_process(tmp_path) -> None:
     cells = _cells(tmp_path)
-    queue = pool._Queue(cells)
-    first = queue.next("", set())
-    second = queue.next("", {first.group})
+    queue = pool.CellQueue(cells)
+    first = queue.take("", set())
+    second = queue.take("", {first.group})
     assert first.group != second.group
-    assert queue.next(first.group, {second.group}).group == first.group
-    rest = [queue.next(first.group, {second.group}) for _ in range(3)]
+    assert queue.take(first.group, {second.group}).group == first.group
+    rest = [queue.take(first.group, {second.group}) for _ in range(3)]
     assert {cell.group for cell in rest} == {first.group, second.group}  # a free process helps with the other's
-    assert queue.next("", set()) is None
+    assert queue.take("", set()) is None
 
 
 @pytest.mark.parametrize(("given", "expected"), [("0,3", ["0", "3"]), ("", []), ("-1", []), ("GPU-abc", ["GPU-abc"])])
