@@ -11,7 +11,6 @@ Ends with a table, a ROC curve and the run directory, which holds the model, eve
 
 from __future__ import annotations
 
-import datetime
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -20,16 +19,20 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from pat_keras.apps import cli
-from pat_keras.apps.flags import define_finetune, finetune_config
-from pat_keras.apps.inputs import is_array, naming, read_cohort, warn
-from pat_keras.errors import ConfigError, RunError
-from pat_keras.recipes import about, recipe_names, recipe_path
+from pat_keras.apps.flags import finetune_config
+from pat_keras.apps.inputs import naming, warn
+from pat_keras.apps.training_flags import (
+    define_training,
+    kept_flags,
+    list_recipes,
+    read_data,
+    run_directory,
+    with_files,
+)
 
 if TYPE_CHECKING:
-    from pat_keras.data.cohort import Cohort
     from pat_keras.evaluation.experiment import Result
 
-_NOT_KEPT = ("out", "resume", "recipe", "flagfile", "undefok")  # of flags.txt: those of one call, not of the experiment
 _SHOWN = {
     "binary": ("auc", "average_precision", "balanced_accuracy", "sensitivity", "specificity", "brier"),
     "multiclass": ("auc", "accuracy", "balanced_accuracy", "log_loss"),
@@ -40,46 +43,15 @@ _SHOWN = {
 def define_flags() -> flags.FlagValues:
     """The flags of this command."""
     values = flags.FlagValues()
-    flags.DEFINE_string(
-        "data",
-        None,
-        "Cohort (.parquet), or weeks as an array (.npy, .npz). None: a synthetic cohort.",
-        flag_values=values,
-    )
-    flags.DEFINE_string("labels", None, "Labels of --data=X.npy, one a row (.npy, .npz).", flag_values=values)
-    flags.DEFINE_string(
-        "participants",
-        None,
-        "Whose row it is, for --data=X.npy (.npy, .npz); each row another person if not given.",
-        flag_values=values,
-    )
-    flags.DEFINE_string("label", "label", "Column of the cohort to predict.", flag_values=values)
-    flags.DEFINE_string(
-        "out", None, "Run directory to write; new or empty. None: runs/ and the label and time.", flag_values=values
-    )
-    flags.DEFINE_boolean("resume", False, "Go on with the run in --out, with its own flags.", flag_values=values)
-    flags.DEFINE_string(
-        "recipe",
-        None,
-        "Settings that come with the package, such as small_cohort; list shows all. Flags given beside it win.",
-        flag_values=values,
-    )
-    define_finetune(values)
+    define_training(values)
     return values
 
 
 def finetune(values: flags.FlagValues) -> None:
     """Runs the experiment that the flags describe and prints what it found."""
     config = finetune_config(values)
-    if values.out is None:
-        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        values.out = str(pathlib.Path("runs", f"{values.label if values.data else 'synthetic'}-{now}"))
-    out = pathlib.Path(values.out)
-    if not values.resume:  # seen to again later, but nobody should wait for an error that is known now
-        from pat_keras.evaluation.run_folder import check_free
-
-        check_free(out)
-    cohort = _read(values)
+    out = run_directory(values)
+    cohort = read_data(values)
     cli.import_quietly()
     from pat_keras.apps.progress import TrainingProgress
     from pat_keras.evaluation import experiment
@@ -92,31 +64,11 @@ def finetune(values: flags.FlagValues) -> None:
             config,
             out=out,
             resume=values.resume,
-            flags=_kept_flags(values),
+            flags=kept_flags(values),
             watcher=watcher,
             say=warn,
         )
     print(_summary(result))
-
-
-def _read(values: flags.FlagValues) -> Cohort:
-    """The cohort that --data names; the synthetic one if none does."""
-    if values.data is None:
-        if values.labels or values.participants:
-            raise ConfigError("--labels and --participants go with arrays: expected --data=X.npy with them.")
-        from pat_keras.data.simulate import simulate_cohort
-
-        # A demonstration that learns something, and ends within minutes on two cores.
-        return simulate_cohort(n_people=240, effect=2.0)
-    if is_array(values.data) and not values.labels:
-        raise ConfigError(f"--data={values.data} is an array; expected --labels=y.npy with it.")
-    return read_cohort(values.data, values.labels, values.participants, values.label)
-
-
-def _kept_flags(values: flags.FlagValues) -> str:
-    """Text of flags.txt: what runs the same experiment again with --flagfile."""
-    lines = [values[name].serialize() for name in values if name not in _NOT_KEPT and values[name].value is not None]
-    return "".join(f"{line}\n" for line in lines if line)
 
 
 def _summary(result: Result) -> str:
@@ -183,37 +135,10 @@ def main(argv: Sequence[str]) -> int:
     """The command: returns the exit status."""
 
     def command(values: flags.FlagValues) -> None:
-        if values.recipe == "list":
-            width = max(map(len, recipe_names()))
-            print("\n".join(f"{name:<{width}}  {about(name)}" for name in recipe_names()))
-            return
-        if values.resume:
-            values = _resumed(argv)
-        elif values.recipe is not None:
-            values = _parsed([argv[0], f"--flagfile={recipe_path(values.recipe)}", *argv[1:]])
-        finetune(values)
+        if not list_recipes(values):
+            finetune(with_files(argv, values, define_flags))
 
     return cli.execute(argv, define_flags(), __doc__ or "", command)
-
-
-def _parsed(argv: Sequence[str]) -> flags.FlagValues:
-    """Fresh flags with these arguments; of two that set the same, the later one wins."""
-    values = define_flags()
-    values(list(argv))
-    return values
-
-
-def _resumed(argv: Sequence[str]) -> flags.FlagValues:
-    """The flags of the run in --out, with those of this call over them."""
-    asked = _parsed(argv)
-    if asked.recipe is not None:
-        raise ConfigError("--resume goes on with the settings that the run was started with; leave --recipe out.")
-    if asked.out is None:
-        raise ConfigError("--resume: expected --out=RUN, the directory of the run to go on with.")
-    kept = pathlib.Path(asked.out, "flags.txt")
-    if not kept.is_file():
-        raise RunError(f"{kept}: found no such file, so there is no run to resume. Check --out, or leave --resume out.")
-    return _parsed([argv[0], f"--flagfile={kept}", *argv[1:]])
 
 
 def run() -> None:
