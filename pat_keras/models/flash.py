@@ -8,7 +8,7 @@ Axes: B people, N patches, D embed_dim, H heads.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from keras import backend, ops
 
@@ -29,7 +29,7 @@ def has_flash_attention(tokens: Any) -> bool:
 
 
 def attend_by_flash(
-    tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, implementation: str = "cudnn"
+    tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, implementation: Literal["cudnn", "xla"] = "cudnn"
 ) -> Any:
     """Attention, (B, N, D) -> (B, N, D); the kernels are those of `attention.fold_kernels`.
 

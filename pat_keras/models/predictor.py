@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from keras import ops
 
 from pat_keras.config import SMOOTHING, TASKS
 from pat_keras.data.standardize import Standardizer
@@ -121,7 +122,7 @@ class Predictor(keras.Model):
         own = {id(weight) for weight in raw.standardization.weights}
         others = [weight for weight in raw.weights if id(weight) not in own]
         for weight, trained in zip(others, self.weights, strict=True):
-            weight.assign(trained)
+            weight.assign(np.array(ops.convert_to_numpy(trained)))  # a copy: JAX gives up arrays it was handed
         return raw
 
     def get_config(self) -> dict[str, Any]:

@@ -43,6 +43,17 @@ def test_a_copy_that_takes_raw_minutes(kind: str, smoothing: str, tmp_path: path
     np.testing.assert_allclose(raw.predict_logits(x), expected, rtol=1e-4, atol=1e-4)  # a copy
 
 
+def test_model_and_copy_go_on_side_by_side() -> None:
+    """Under JAX a step gives up the arrays it was handed: shared ones would be gone for the other model."""
+    x = _counts()
+    standardizer = Standardizer.fit(x, "cohort")
+    model = reference.randomize(PATClassifier(TINY))
+    raw = model.taking_raw(standardizer)
+    for _ in range(2):
+        first, second = model.predict_logits(standardizer.apply(x)), raw.predict_logits(x)
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)
+
+
 def test_a_copy_keeps_all_settings() -> None:
     model = PATClassifier(TINY, "official", "multiclass", 3, 0.3, min_worn_share=0.25, dtype="mixed_bfloat16")
     model.encoder.trainable = False
