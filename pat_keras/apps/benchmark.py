@@ -110,9 +110,11 @@ def _compute(job: Job, todo: list[Cell], workers: int, cluster: str | None) -> N
 
 def _account(job: Job, asked: list[Cell], names: bool = False) -> str:
     """How many cells there are of each kind and state."""
+    config = job.config
+    counts = {"task": config.tasks, "model": config.models, "training size": config.train_sizes, "seed": config.seeds}
+    words = ", ".join(f"{len(items)} {name}{'s' if len(items) > 1 else ''}" for name, items in counts.items())
     lines = [
-        f"{job.config.name}: {len(job.config.tasks)} tasks, {len(job.config.models)} models, "
-        f"{len(job.config.train_sizes)} training sizes, {len(job.config.seeds)} seeds: {len(job.cells)} cells"
+        f"{config.name}: {words}: {len(job.cells)} cells"
         + ("" if len(asked) == len(job.cells) else f", {len(asked)} of them asked for")
     ]
     states = collections.Counter(job.states[cell.name] for cell in asked)

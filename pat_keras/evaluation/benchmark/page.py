@@ -13,6 +13,7 @@ from pat_keras.evaluation.plot_style import PALETTE, SERIES, style
 from pat_keras.evaluation.report import TITLES
 from pat_keras.evaluation.report_page import Section
 
+_TALL = 6  # models, from which on numbers are above the plot, too
 _MARKERS = "osD^vP"
 _CHANCE = {"binary": 0.5, "multiclass": 0.5}  # of the AUC
 
@@ -64,8 +65,11 @@ def dots_figure(task: dict[str, Any]) -> Figure:
             has_paper = True
     axes.set_yticks(range(len(models)), models)
     axes.set_ylim(len(models) - 0.4, -0.6)  # the first model on top
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9,
-                  labelcolor=PALETTE["ink"])  # fmt: skip
+    axes.tick_params(labeltop=len(models) > _TALL)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False, fontsize=9,
+        labelcolor=PALETTE["ink"], columnspacing=1.2, handletextpad=0.3,
+    )  # fmt: skip
     return figure
 
 
@@ -85,9 +89,10 @@ def _task(results: dict[str, Any], task: dict[str, Any]) -> str:
 
 
 def _two_lines(cell: str) -> tuple[str, str]:
-    """An interval goes below its value."""
+    """An interval goes below its value, as narrow as it can be."""
     value, bracket, rest = cell.partition(" (")
-    return value, rest.replace(")", "", 1) if bracket else ""
+    limits = rest.replace(")", "", 1) if bracket else ""
+    return value, limits if "+" in limits or "-" in limits else limits.replace(" to ", "\u2013")
 
 
 def _alt(task: dict[str, Any]) -> str:

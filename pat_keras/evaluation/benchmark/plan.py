@@ -248,10 +248,12 @@ def _inputs_hash(baseline: str, data: LabelledData) -> str:
     """SHA-256 of what a baseline looks at beside the recordings."""
     from pat_keras.models.baselines import make_baseline
 
-    model = make_baseline(baseline)
     digest = hashlib.sha256(repr(cut_points_of(data.cohort.metadata)).encode())
-    for column in model.columns:
-        digest.update(column.encode() + data.cohort.label(column).astype("<f8").tobytes())
+    for column in make_baseline(baseline).columns:
+        try:
+            digest.update(column.encode() + data.cohort.label(column).astype("<f8").tobytes())
+        except LabelError as error:
+            raise LabelError(f"baseline {baseline!r} looks at the column {column!r}: {error}") from None
     return digest.hexdigest()
 
 

@@ -89,6 +89,7 @@ def _task(
         "metric": scores.metric,
         "lower_is_better": scores.metric in LOWER_IS_BETTER,
         "n_people": scores.n_people,
+        "folds": max(len(results) for results in whole.values()),
         "sizes": sizes,
         "rows": rows,
         "averages": averages,

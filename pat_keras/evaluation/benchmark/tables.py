@@ -33,10 +33,10 @@ def main_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
     return header, rows
 
 
-def comparison_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
+def comparison_table(task: dict[str, Any], averages_alone: bool = False) -> tuple[list[str], Rows]:
     """A row a model and training size, and one for the average: how it moves with seeds, and what others reach."""
     compared = [row for row in task["averages"] if row["against_reference"] or row["against_baseline"]]
-    rows = [*task["rows"], *compared]
+    rows = compared if averages_alone and compared else [*task["rows"], *compared]
     reference = next((row["against_reference"]["model"] for row in rows if row["against_reference"]), None)
     has_baseline = any(row["against_baseline"] for row in rows)
     header = ["model", "size", "seeds", "SD over seeds"]
@@ -74,7 +74,7 @@ def terminal(results: dict[str, Any]) -> str:
     for task in results["tasks"]:
         lines += [heading(task), ""]
         lines += _aligned(*main_table(task))
-        lines += ["", *_aligned(*comparison_table(task)), "", *notes(task), ""]
+        lines += ["", *_aligned(*comparison_table(task, averages_alone=bool(task["averages"]))), "", *notes(task), ""]
     return "\n".join(lines).rstrip()
 
 
@@ -168,6 +168,11 @@ def notes(task: dict[str, Any]) -> list[str]:
     best = next((row["against_baseline"] for row in task["rows"] if row["against_baseline"]), None)
     if best:
         words.append("The best baseline is chosen anew for each training size by the people tested, which flatters it.")
+    if task["kind"] != "regression" and task["folds"] > 1:
+        words.append(
+            "The people of all folds are ranked together, though each fold has its own model; where there is nothing "
+            "to learn, such an AUC lies somewhat below 0.5."
+        )
     return words
 
 
