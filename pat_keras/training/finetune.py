@@ -82,12 +82,19 @@ def build_model(config: FinetuneConfig, length: int, num_classes: int = 2) -> Pr
     )
 
 
-def check_start(config: FinetuneConfig, length: int) -> None:
-    """See, before anything is done, that there is a model to start from, and that it fits windows of `length` minutes.
+def check_start(config: FinetuneConfig, length: int, activity: np.ndarray | None = None) -> None:
+    """See, before anything is done, that there is a model to start from, and that it fits the windows.
+
+    Args:
+        config: of the training.
+        length: of the windows, in minutes.
+        activity: (B, T) raw minutes of all windows to be learned from or predicted, if their missing ones are to be
+            looked at too.
 
     Raises:
         CheckpointError: if the weights can't be loaded.
         ConfigError: if the model, its patches or an augmentation don't fit.
+        CohortError: if a model that masks missing minutes would see nothing of a window.
     """
     check_augmentation(config, length)
     if config.model != "pat":
@@ -99,6 +106,8 @@ def check_start(config: FinetuneConfig, length: int) -> None:
             f"The windows have {length} minutes, which is not a multiple of the {patch_size} minutes of a patch of "
             "this model. Prepare windows of whole days, or choose a size whose patches fit."
         )
+    if activity is not None and config.missing == "mask":
+        _check_seen(activity, patch_size, config.min_worn_share)
 
 
 def _check_seen(activity: np.ndarray, patch_size: int, min_worn_share: float) -> None:

@@ -11,6 +11,7 @@ from pat_keras.data.simulate import simulate_cohort
 from pat_keras.errors import CohortError
 from pat_keras.evaluation.experiment import finetune
 from pat_keras.evaluation.predict import predict
+from pat_keras.training.finetune import check_start
 
 
 def cohort_with_gaps(whole_day: bool = False) -> Cohort:
@@ -38,6 +39,13 @@ def test_missing_minutes_are_refused_unless_masked(tmp_path) -> None:
     with pytest.raises(CohortError, match=r"10 of 30 labelled windows have missing minutes \(3000 in all\).*mask"):
         finetune(cohort_with_gaps(), "label", FinetuneConfig(epochs=1), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_window_without_a_known_patch_is_known_before_training() -> None:
+    config, cohort = FinetuneConfig(missing="mask"), cohort_with_gaps(whole_day=True)
+    with pytest.raises(CohortError, match="1 of 30 windows have no patch of 18 minutes"):
+        check_start(config, cohort.length, cohort.activity)
+    check_start(config, cohort.length, np.delete(cohort.activity, 4, axis=0))
 
 
 def test_a_window_without_a_known_patch_is_an_error() -> None:
