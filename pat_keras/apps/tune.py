@@ -83,8 +83,9 @@ def tune(values: flags.FlagValues) -> None:
     cli.import_quietly()
     from pat_keras.apps.progress import TrainingProgress
     from pat_keras.evaluation import tuning
+    from pat_keras.evaluation.searcher import TuneSettings
 
-    settings = tuning.TuneSettings(
+    settings = TuneSettings(
         search=tuple(values.search or ()),
         trials=values.trials,
         inner_folds=values.inner_folds,

@@ -20,6 +20,7 @@ from pat_keras.evaluation.plot_style import PALETTE, legend, style, with_interva
 from pat_keras.evaluation.report import TITLES
 from pat_keras.evaluation.report_page import Section
 from pat_keras.evaluation.run_folder import Run, read_run
+from pat_keras.evaluation.searcher import EVERYBODY, LARGER_IS_BETTER
 
 _SHOWN_TRIALS = 10  # of each search in the table of the best
 
@@ -49,7 +50,7 @@ def honest_and_flattering(metrics: Mapping[str, Any]) -> list[str]:
     tuning, test = metrics["tuning"], metrics["test"]
     name = tuning["objective"]
     title = TITLES[metrics["task"]][name].split(" (")[0].split(",")[0]
-    several = len([search for search in tuning["searches"] if search["people"] != "everybody"]) > 1
+    several = len([search for search in tuning["searches"] if search["people"] != EVERYBODY]) > 1
     return [
         f"{title} {with_interval(test, name, 3)} on {test['n']} people who had no part in the choice"
         + (", each scored by the winner of a search among the others." if several else "."),
@@ -94,7 +95,7 @@ def _winners(searches: Sequence[Mapping[str, Any]]) -> str:
     ]  # fmt: skip
     header = ["Searched among all but", "Inner value", "Trial", "Pruned", "Failed", *names]
     note = ""
-    if searches[-1]["people"] == "everybody":
+    if searches[-1]["people"] == EVERYBODY:
         note = page.paragraph(
             "The last search was among everybody, when all scoring was done; nothing is scored by it. Winners that "
             "differ much between folds say that the search is mostly noise.",
@@ -116,7 +117,7 @@ def _best_trials(trials: pl.DataFrame, tuning: Mapping[str, Any]) -> str:
 
 
 def _is_maximized(tuning: Mapping[str, Any]) -> bool:
-    return tuning["objective"] in ("auc", "average_precision", "r2")
+    return tuning["objective"] in LARGER_IS_BETTER
 
 
 def _how(tuning: Mapping[str, Any]) -> str:

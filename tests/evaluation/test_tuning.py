@@ -20,10 +20,11 @@ from pat_keras.apps.tune import main
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.errors import ConfigError, LabelError, RunError
-from pat_keras.evaluation import tuning
+from pat_keras.evaluation import searcher
 from pat_keras.evaluation.predict import predict
 from pat_keras.evaluation.run_folder import read_run
-from pat_keras.evaluation.tuning import TuneResult, TuneSettings, tune
+from pat_keras.evaluation.searcher import TuneSettings
+from pat_keras.evaluation.tuning import TuneResult, tune
 from pat_keras.training.finetune import Fitted
 from tests.small import small_cohort, small_config
 
@@ -79,7 +80,7 @@ class _Trials:
 
 def _tune(monkeypatch, trials: _Trials, cohort: Cohort, out: pathlib.Path, **changes: Any) -> TuneResult:
     settings = TuneSettings(**{"search": (_RATES,), "trials": 6, "inner_folds": 2, **changes.pop("settings", {})})
-    monkeypatch.setattr(tuning, "train_split", trials)
+    monkeypatch.setattr(searcher, "train_split", trials)
     more = {name: changes.pop(name) for name in ("resume", "flags", "data_flags") if name in changes}
     return tune(cohort, "label", _config(**changes), settings, out=out, **more)
 
@@ -292,7 +293,7 @@ def test_refused_before_anything_is_written(cohort, monkeypatch, tmp_path) -> No
 
 def test_the_command(cohort, monkeypatch, tmp_path, capsys) -> None:
     cohort.write(tmp_path / "small.parquet")
-    monkeypatch.setattr(tuning, "train_split", _Trials())
+    monkeypatch.setattr(searcher, "train_split", _Trials())
     out = tmp_path / "run"
     arguments = [f"--data={tmp_path / 'small.parquet'}", "--mode=linear_probe", "--epochs=1", "--nobaseline"]
     arguments += ["--trials=2", "--inner_folds=1", f"--search={_RATES}", "--search=dropout=float:0:0.5"]
