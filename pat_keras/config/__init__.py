@@ -31,6 +31,7 @@ from pat_keras.config.pretrain import (
     OUTPUTS,
     PERMUTATIONS,
     PRETRAIN_RATES,
+    STARTS,
     PretrainConfig,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "SMOOTHING",
     "SPLITS",
     "STANDARDIZE",
+    "STARTS",
     "TASKS",
     "WEEK_MINUTES",
     "EncoderConfig",

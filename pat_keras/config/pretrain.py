@@ -13,6 +13,7 @@ ORDERS = ("restored", "original")
 PERMUTATIONS = ("person", "batch")
 LOSSES = ("masked", "all")
 OUTPUTS = ("tanh", "linear")
+STARTS = ("random", "distilled", "exact")  # of a convolutional embedding on linear weights
 
 # The authors' learning rates, of Adam: 1e-3 (S, M), 1e-4 (L), 1e-5 (H). With a warm-up larger sizes bear more.
 ORIGINAL_RATES = {"small": 1e-3, "medium": 1e-3, "large": 1e-4, "huge": 1e-5}
