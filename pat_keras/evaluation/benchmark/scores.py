@@ -41,6 +41,12 @@ SHOWN = {
     "regression": ("mae", "rmse", "r2", "pearson"),
 }
 LOWER_IS_BETTER = ("brier", "log_loss", "mae", "rmse")
+# What metrics can be that are no shares.
+_BOUNDS = {
+    **dict.fromkeys(("mcc", "pearson"), (-1.0, 1.0)),
+    **dict.fromkeys(("mae", "rmse", "log_loss"), (0.0, math.inf)),
+    **dict.fromkeys(("r2", "difference"), (-math.inf, math.inf)),
+}
 _CACHED = 128 * 1024  # numbers worked on at once: what a processor keeps at hand, 4 times as fast as all R rows
 _THREADS = min(8, os.cpu_count() or 1)
 # Without an interval: those of these would take most of the time.
@@ -53,7 +59,7 @@ class Tested:
     """The people that one seed of a model tested, in all its folds, one row each.
 
     Attributes:
-        place: (n,) of each person among the P of the task.
+        place: (n,) of each person among the P of the task, ascending.
         y: (n,) targets.
         score: (n,) or (n, K).
         threshold: one for all, or (n,) that of the fold's model; None but for two classes.
@@ -92,6 +98,7 @@ class TaskScores:
     Attributes:
         scored: by (model, training size) and seed.
         n_people: P, of all seeds and sizes together.
+        folds: of a cross-validation, whose intervals are wider (`bootstrap.widening`); 1 for single splits.
 
     Raises:
         RunError: if cells disagree about somebody's label.
@@ -105,6 +112,7 @@ class TaskScores:
         resamples: int = bootstrap.RESAMPLES,
     ) -> None:
         self.kind, self.metric = kind, PRIMARY[kind]
+        self.folds = max(len(results) for results in cells.values())
         people, y = _everybody(results for results in cells.values())
         self.n_people = len(people)
         tested = {key: _tested(kind, results, people) for key, results in cells.items()}
@@ -119,7 +127,7 @@ class TaskScores:
 
     def _score(self, tested: Tested) -> Scored:
         values = metrics.estimate(self.kind, tested.y, tested.score, tested.threshold)
-        everybody = len(tested.place) == self.n_people  # in their order, as both are sorted
+        everybody = len(tested.place) == self.n_people  # in the same order, which is that of their ids
         parts = []
         for first in range(0, len(self._draws), self._rows):
             draws = self._draws[first : first + self._rows]
@@ -135,7 +143,7 @@ class TaskScores:
         values = [scored.values.get(name) for scored in chosen]
         if name not in RESAMPLED[self.kind]:
             return {"value": _mean(values), "low": None, "high": None}
-        return _limits(_mean(values), np.mean([scored.resampled[name] for scored in chosen], axis=0))
+        return self._limits(name, _mean(values), np.mean([scored.resampled[name] for scored in chosen], axis=0))
 
     def spread(self, model: str, size: str, name: str) -> dict[str, float | None]:
         """Of a metric over seeds: standard deviation (n - 1; None of one seed), least and most."""
@@ -165,10 +173,10 @@ class TaskScores:
                 values.append(None if mean is None else sign * mean)
                 differences.append(sign * np.mean([own[seed].resampled[self.metric] for seed in common], axis=0))
         value = None if any(v is None for v in values) else sum(v for v in values if v is not None) / len(sizes)
-        result = {**_limits(value, np.sum(differences, axis=0) / len(sizes)), "seeds": seeds}
+        result = {**self._limits("difference", value, np.sum(differences, axis=0) / len(sizes)), "seeds": seeds}
         if self.kind == "binary" and len(seeds) == 1 and len(seeds[0]) == 1:
             one, two = (self.scored[name, sizes[0]][seeds[0][0]].tested for name in (model, other))
-            found = metrics.paired_auc_difference(one.y, one.score, two.score)
+            found = metrics.paired_auc_difference(one.y, one.score, two.score, folds=self.folds)
             result["p_value"] = found["p_value"]
         return result
 
@@ -181,7 +189,7 @@ class TaskScores:
             np.mean([scored.resampled[self.metric] for scored in self.scored[model, size].values()], axis=0)
             for size in sizes
         ]
-        return _limits(_mean(means), np.mean(resampled, axis=0))
+        return self._limits(self.metric, _mean(means), np.mean(resampled, axis=0))
 
     def best(self, models: list[str], sizes: list[str]) -> str | None:
         """Of some models the one with the best primary metric on the people tested, which flatters it."""
@@ -190,6 +198,15 @@ class TaskScores:
         if not known:
             return None
         return (min if self.metric in LOWER_IS_BETTER else max)(known, key=lambda model: known[model])
+
+    def _limits(self, name: str, value: float | None, resampled: np.ndarray) -> dict[str, Any]:
+        """The interval of resampled values, wider for cross-validation, within what the metric can be."""
+        limits = None if value is None or not math.isfinite(value) else bootstrap.interval(resampled)
+        if value is None or limits is None:
+            return {"value": value, "low": None, "high": None}
+        least, most = _BOUNDS.get(name, (0.0, 1.0)) if self.folds > 1 else (-math.inf, math.inf)
+        low, high = (value + bootstrap.widening(self.folds) * (limit - value) for limit in limits)
+        return {"value": value, "low": max(low, least), "high": min(high, most)}
 
 
 def _everybody(cells: Iterable[list[CellResult]]) -> tuple[np.ndarray, np.ndarray]:
@@ -207,17 +224,18 @@ def _everybody(cells: Iterable[list[CellResult]]) -> tuple[np.ndarray, np.ndarra
 
 
 def _tested(kind: str, results: list[CellResult], everybody: np.ndarray) -> Tested:
-    """Folds together. Somebody tested in several folds (who was in none twice) would be an error of the splits."""
+    """The people of all folds, sorted by their ids."""
     folds = [result.test.people(kind) for result in results]
     ids = np.concatenate([people.participant_id for people in folds])
-    if len(np.unique(ids)) < len(ids):
+    order = np.argsort(ids)
+    if (np.diff(np.searchsorted(everybody, ids[order])) == 0).any():
         raise RunError("The folds of a seed test somebody twice; expected once. Start the benchmark in a new folder.")
     threshold: float | np.ndarray | None = results[0].threshold
     if len(folds) > 1 and threshold is not None:
         cuts = [np.full(len(people.y), result.threshold) for people, result in zip(folds, results, strict=True)]
-        threshold = np.concatenate(cuts)
-    y, score = (np.concatenate([getattr(people, name) for people in folds]) for name in ("y", "score"))
-    return Tested(np.searchsorted(everybody, ids), y, score, threshold)
+        threshold = np.concatenate(cuts)[order]
+    y, score = (np.concatenate([getattr(people, name) for people in folds])[order] for name in ("y", "score"))
+    return Tested(np.searchsorted(everybody, ids[order]), y, score, threshold)
 
 
 def _resampled(kind: str, tested: Tested, draws: np.ndarray) -> dict[str, np.ndarray]:
@@ -242,9 +260,3 @@ def _same_people(first: Scored, second: Scored) -> bool:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def _limits(value: float | None, resampled: np.ndarray) -> dict[str, Any]:
-    limits = None if value is None or not math.isfinite(value) else bootstrap.interval(resampled)
-    low, high = limits or (None, None)
-    return {"value": value, "low": low, "high": high}

@@ -110,7 +110,8 @@ def flat(results: dict[str, Any]) -> pl.DataFrame:
 
 def heading(task: dict[str, Any]) -> str:
     """The task, its metric and its people."""
-    metric = _short(TITLES[task["kind"]][task["metric"]])
+    metric = _short(TITLES[task["kind"]][task["metric"]]).split(",")[0]
+    metric += ", lower is better" if task["lower_is_better"] else ""
     positive = task["rows"][0].get("n_positive")
     people = f"{task['rows'][0]['n']} people tested" + ("" if positive is None else f", {positive} positive")
     return f"{task['name']}: {metric}, {people}"
@@ -170,8 +171,9 @@ def notes(task: dict[str, Any]) -> list[str]:
         words.append("The best baseline is chosen anew for each training size by the people tested, which flatters it.")
     if task["kind"] != "regression" and task["folds"] > 1:
         words.append(
-            "The people of all folds are ranked together, though each fold has its own model; where there is nothing "
-            "to learn, such an AUC lies somewhat below 0.5."
+            "The people of all folds are scored together, though each fold has its own model. Folds share the people "
+            "they train on, for which the intervals are widened; where there is nothing to learn, such an AUC lies "
+            "somewhat below 0.5."
         )
     return words
 

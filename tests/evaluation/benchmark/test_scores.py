@@ -87,9 +87,15 @@ def test_folds_of_a_seed_are_scored_together() -> None:
     p = np.concatenate([half.test.score[:, 1] for half in halves])
     called = np.concatenate([halves[0].test.score[:, 1] >= 0.5, halves[1].test.score[:, 1] >= 0.7])
     assert scores.mean("a", "all", "auc")["value"] == pytest.approx(sklearn.metrics.roc_auc_score(y, p))
+    order = np.argsort(np.concatenate([half.test.participant_id for half in halves]))
+    cuts = np.repeat([0.5, 0.7], 30)
+    expected = metrics.evaluate("binary", y[order], p[order], cuts[order], folds=2)
+    auc = scores.mean("a", "all", "auc")
     f1 = scores.mean("a", "all", "f1")
     assert f1["value"] == pytest.approx(sklearn.metrics.f1_score(y, called))
-    assert f1["low"] < f1["value"] < f1["high"]
+    for found, name in ((auc, "auc"), (f1, "f1")):
+        limits = (expected[f"{name}_low"], expected[f"{name}_high"])
+        assert (found["low"], found["high"]) == pytest.approx(limits, abs=1e-12)
     with pytest.raises(RunError, match="test somebody twice"):
         TaskScores("binary", {("a", "all", 0): [halves[0], halves[0]]})
 
