@@ -1,0 +1,318 @@
+"""Pretraining as a run: cohorts and a config in, a run directory with an encoder and honest losses out.
+
+Axes: B windows, T minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import polars as pl
+
+from pat_keras._version import __version__
+from pat_keras.checkpoints.official import save_official
+from pat_keras.config import PretrainConfig
+from pat_keras.data.assembly import GROUP_COLUMN
+from pat_keras.data.cohort import Cohort
+from pat_keras.data.files import atomic_write
+from pat_keras.data.people import PeopleList, read_people
+from pat_keras.errors import CohortError, RunError
+from pat_keras.evaluation import reconstruction
+from pat_keras.evaluation.plot_style import save
+from pat_keras.evaluation.pretraining_report import render
+from pat_keras.evaluation.run_folder import check_free
+from pat_keras.models.mae import PATMaskedAutoencoder
+from pat_keras.training.loop import Row
+from pat_keras.training.pretrain import Pretrained, PretrainWatcher, pretrain
+from pat_keras.training.pretrain_data import PretrainData, Source
+
+_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "polars", "h5py")
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainResult:
+    """What a pretraining run gave.
+
+    Attributes:
+        pretrained: the autoencoder, the scaling of each cohort, the history.
+        metrics: as in metrics.json.
+        folder: the run directory, if there is one.
+    """
+
+    pretrained: Pretrained
+    metrics: dict[str, Any]
+    folder: pathlib.Path | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """Rows of a cohort that are learned from, held out, and left out."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    excluded: np.ndarray
+
+
+def run_pretraining(
+    cohorts: Mapping[str, Cohort],
+    config: PretrainConfig | None = None,
+    *,
+    shares: Sequence[float] | None = None,
+    exclude_people: Sequence[str | os.PathLike[str]] = (),
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    flags: str = "",
+    watcher: PretrainWatcher | None = None,
+    plots: int = 10,
+) -> PretrainResult:
+    """Pretrain an encoder on some cohorts; nobody on a list is learned from.
+
+    Args:
+        cohorts: by the name they get in results.
+        config: everything else.
+        shares: of the windows of a training epoch, one a cohort, in any unit; None for their numbers of windows.
+        exclude_people: lists of participants (see `pat_keras.data.people`) who are not learned from, nor anybody with
+            the same recording. Those whose part is "validation" are held out to see how training goes; of cohorts
+            without such people, a fraction of the others is drawn.
+        out: the run directory to write; new or empty. None writes nothing.
+        resume: go on with the run in `out`; cohorts and config must be the same.
+        flags: text of flags.txt.
+        watcher: told about progress.
+        plots: pictures of reconstructions drawn over the whole training.
+
+    Raises:
+        CheckpointError, CohortError, ConfigError: if weights, cohorts, lists or config can't be used.
+        RunError: if `out` is taken, or training went wrong.
+    """
+    config, watcher = config or PretrainConfig(), watcher or PretrainWatcher()
+    lists = [read_people(source) for source in exclude_people]
+    parts = {name: _split(cohort, name, lists, config) for name, cohort in cohorts.items()}
+    _check_lists(lists, cohorts)
+    stated: Sequence[float | None] = [None] * len(cohorts) if shares is None else shares
+    sources = [
+        Source(name, cohort.activity[parts[name].train], cohort.activity[parts[name].validation], share)
+        for (name, cohort), share in zip(cohorts.items(), stated, strict=True)
+    ]
+    folder = None if out is None else pathlib.Path(out)
+    if folder is None:
+        return PretrainResult(*_run(sources, config, None, watcher, cohorts), None)
+    account = _account(cohorts, parts, shares, lists)
+    if resume:
+        _check_same(folder, config, account)
+    else:
+        _begin(folder, config, account, flags)
+    pictures = _Pictures(folder / "reconstructions", watcher, max(1, config.epochs // plots))
+    pretrained, metrics = _run(sources, config, folder / "checkpoints", pictures, cohorts)
+    _finish(folder, pretrained, metrics, config)
+    return PretrainResult(pretrained, metrics, folder)
+
+
+def _run(
+    sources: list[Source],
+    config: PretrainConfig,
+    checkpoints: pathlib.Path | None,
+    watcher: PretrainWatcher,
+    cohorts: Mapping[str, Cohort],
+) -> tuple[Pretrained, dict[str, Any]]:
+    pretrained = pretrain(sources, config, checkpoints, watcher)
+    found = pretrained.validation
+    best = min(found["person_mean"], found["mean_day"])
+    metrics = {
+        "task": "pretraining",
+        "synthetic": any(bool(cohort.metadata.get("synthetic")) for cohort in cohorts.values()),
+        "validation": found,
+        # Of the error of the better simple predictor, how much the model takes away.
+        "explained_beyond_simple": 1.0 - found["loss"] / best,
+        "epochs": len(pretrained.history),
+    }
+    return pretrained, metrics
+
+
+class _Pictures(PretrainWatcher):
+    """Draws reconstructions as training goes, and passes on what it is told."""
+
+    def __init__(self, folder: pathlib.Path, inner: PretrainWatcher, every: int) -> None:
+        self._folder, self._inner, self._every = folder, inner, every
+
+    def on_start(self, stage: str, steps: int) -> None:
+        """Pass it on."""
+        self._inner.on_start(stage, steps)
+
+    def on_step(self) -> None:
+        """Pass it on."""
+        self._inner.on_step()
+
+    def on_epoch(self, row: Row) -> None:
+        """Pass it on."""
+        self._inner.on_epoch(row)
+
+    def on_end(self) -> None:
+        """Pass it on."""
+        self._inner.on_end()
+
+    def on_validation(self, epoch: int, autoencoder: PATMaskedAutoencoder, data: PretrainData) -> None:
+        """Draw after the first training epoch and every so many."""
+        self._inner.on_validation(epoch, autoencoder, data)
+        if epoch != 1 and epoch % self._every:
+            return
+        for part in data.held_out:
+            figure = reconstruction.reconstruction_figure(
+                autoencoder, part, f"{part.name}: people held out, after training epoch {epoch}"
+            )
+            save(figure, self._folder / f"{part.name}_epoch_{epoch:05d}.png", overwrite=True)
+
+
+def _split(cohort: Cohort, name: str, lists: list[PeopleList], config: PretrainConfig) -> _Parts:
+    """Rows by part. People who share a recording are one: where one is listed, all are."""
+    people, groups = cohort.participant_id, _groups(cohort)
+    tested = np.isin(people, [p for listed in lists for p in listed.test])
+    held = np.isin(people, [p for listed in lists for p in listed.validation])
+    tested = np.isin(groups, groups[tested])
+    held = np.isin(groups, groups[held]) & ~tested
+    free = ~tested & ~held
+    if not held.any():
+        candidates = np.unique(groups[free])
+        count = max(1, round(config.validation_fraction * len(candidates)))
+        if count >= len(candidates):
+            raise CohortError(
+                f"{name}: {len(candidates)} people are on no list, expected at least two, to learn from and to "
+                "validate on. Give more people, or shorter lists."
+            )
+        drawn = np.random.default_rng(config.seed).choice(candidates, count, replace=False)
+        held = free & np.isin(groups, drawn)
+        free &= ~held
+    return _Parts(*(np.flatnonzero(rows) for rows in (free, held, tested)))
+
+
+def _groups(cohort: Cohort) -> np.ndarray:
+    """(B,) the participant, or for people who share recordings a name for all of them."""
+    if GROUP_COLUMN not in cohort.table.columns:
+        return cohort.participant_id
+    shared = cohort.label(GROUP_COLUMN)
+    return np.where(np.isnan(shared), cohort.participant_id, np.array([f"recording {x:g}" for x in shared]))
+
+
+def _check_lists(lists: list[PeopleList], cohorts: Mapping[str, Cohort]) -> None:
+    """Raise a CohortError for a list that names nobody who is there: the wrong list would protect nobody."""
+    there = {str(person) for cohort in cohorts.values() for person in np.unique(cohort.participant_id)}
+    for listed in lists:
+        if not there & {*listed.test, *listed.validation}:
+            raise CohortError(
+                f"{listed.where}: none of its {len(listed.test) + len(listed.validation)} people are in the cohorts "
+                f"({', '.join(cohorts)}), so it would leave out nobody. Check that the ids are written alike."
+            )
+
+
+def _account(
+    cohorts: Mapping[str, Cohort],
+    parts: Mapping[str, _Parts],
+    shares: Sequence[float] | None,
+    lists: list[PeopleList],
+) -> dict[str, Any]:
+    """For data.json: what was read, and how many people are in which part; no ids."""
+
+    def counts(cohort: Cohort, rows: np.ndarray) -> dict[str, int]:
+        return {"people": len(np.unique(cohort.participant_id[rows])), "windows": len(rows)}
+
+    described = [
+        {
+            "name": name,
+            **{key: cohort.metadata.get(key) for key in ("source", "unit", "synthetic", "citation", "funnel")},
+            "minutes": cohort.length,
+            "content_hash": cohort.content_hash(),
+            "share": None if shares is None else shares[number],
+            "train": counts(cohort, parts[name].train),
+            "validation": counts(cohort, parts[name].validation),
+            "excluded": counts(cohort, parts[name].excluded),
+        }
+        for number, (name, cohort) in enumerate(cohorts.items())
+    ]
+    named = [{"list": p.where, "test": len(p.test), "validation": len(p.validation)} for p in lists]
+    return json.loads(json.dumps({"cohorts": described, "lists": named}))
+
+
+def _begin(folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any], flags: str) -> None:
+    """Make the run directory beside its place and move it there whole: a folder that exists can be resumed."""
+    check_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        new = pathlib.Path(temporary, folder.name)
+        _write(new / "data.json", _json(account))
+        _write(new / "config.json", _json({**config.to_dict(), "versions": _versions()}))
+        if flags:
+            _write(new / "flags.txt", flags)
+        if folder.exists():
+            folder.rmdir()  # empty, as was checked
+        new.rename(folder)
+
+
+def _check_same(folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any]) -> None:
+    """Raise a RunError unless the run in the folder has this config and these data."""
+    found = {}
+    for name in ("config.json", "data.json"):
+        try:
+            found[name] = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{folder / name}: no run to resume there ({error}). Leave --resume out.") from None
+    for name, value in config.to_dict().items():
+        if found["config.json"].get(name) != value:
+            raise RunError(
+                f"{folder}: the run has {name} {found['config.json'].get(name)!r}, resuming was asked with {value!r}. "
+                "Resume it with its own settings, or start a new run under another --out."
+            )
+    if found["data.json"] != account:
+        raise RunError(
+            f"{folder}: the run was started on other data, lists or shares, so it can't be resumed on these. Give "
+            "those of the run, or start a new run under another --out."
+        )
+
+
+def _finish(folder: pathlib.Path, pretrained: Pretrained, metrics: dict[str, Any], config: PretrainConfig) -> None:
+    """Write models, history and report; metrics.json comes last and says that the run is whole."""
+    autoencoder = pretrained.autoencoder
+    for model, name in ((autoencoder.encoder, "encoder"), (autoencoder, "autoencoder")):
+        with atomic_write(folder / f"{name}.keras", overwrite=True, error=RunError) as temporary:
+            written = temporary.with_suffix(".keras")  # Keras insists on the ending
+            model.save(written)
+            written.replace(temporary)
+    if config.embedding != "conv_linear" and autoencoder.encoder.config.embedding != "conv_linear":
+        save_official(autoencoder.encoder, folder / "encoder_weights.h5", overwrite=True)
+        if autoencoder.output_kind == "tanh":  # the layout has no place to say otherwise
+            save_official(autoencoder, folder / "mae_weights.h5", overwrite=True)
+    for name, standardizer in pretrained.standardizers.items():
+        standardizer.save(folder / "scaling" / f"{name}.json", overwrite=True)
+    with atomic_write(folder / "history.csv", overwrite=True, error=RunError) as temporary:
+        pl.DataFrame(pretrained.history, infer_schema_length=None).write_csv(temporary)
+    data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    _write(folder / "report.html", render(folder.name, metrics, pretrained.history, settings, data))
+    _write(folder / "metrics.json", _json(metrics))
+
+
+def _versions() -> dict[str, str]:
+    found = {"pat_keras": __version__, "python": platform.python_version(), "backend": keras.backend.backend()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    with atomic_write(path, overwrite=True, error=RunError) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,98 @@
+"""pat-pretrain: a whole run directory, people who are left out, resuming, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pat_keras.apps import pretrain
+from pat_keras.checkpoints.weights import load_model
+from pat_keras.data.cohort import Cohort
+from pat_keras.data.standardize import Standardizer
+from pat_keras.models.mae import PATMaskedAutoencoder
+from tests.small import small_cohort
+
+_SMALL = ("--patch_size=120", "--mask_ratio=0.5", "--epochs=2", "--batch_size=8", "--warmup_epochs=0", "--plots=1")
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory: pytest.TempPathFactory) -> list[pathlib.Path]:
+    """Two cohorts of one-day windows, two a person, and a list of four people of the first."""
+    folder = tmp_path_factory.mktemp("cohorts")
+    paths = [folder / "one.parquet", folder / "two.parquet"]
+    for seed, path in enumerate(paths):
+        cohort = small_cohort(n_people=10, seed=seed)
+        names = pl.Series([f"{path.stem}-{name}" for name in cohort.participant_id])
+        cohort.with_columns(participant_id=names).write(path)
+    people = np.unique(Cohort.read(paths[0]).participant_id)
+    rows = [f"{name},{part}" for name, part in zip(people[:4], ["test"] * 2 + ["validation"] * 2, strict=True)]
+    (folder / "left_out.csv").write_text("participant_id,part\n" + "\n".join(rows) + "\n")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def finished(cohorts: list[pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    data = ",".join(map(str, cohorts))
+    listed = cohorts[0].with_name("left_out.csv")
+    arguments = [f"--data={data}", "--shares=3,1", f"--exclude_people={listed}", f"--out={out}", *_SMALL]
+    assert pretrain.main(["pat-pretrain", *arguments]) == 0
+    return out
+
+
+def test_run_directory_is_whole(finished: pathlib.Path, cohorts: list[pathlib.Path]) -> None:
+    autoencoder, encoder = load_model(finished / "autoencoder.keras"), load_model(finished / "encoder.keras")
+    assert isinstance(autoencoder, PATMaskedAutoencoder)
+    for a, b in zip(autoencoder.encoder.get_weights(), encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["synthetic"]
+    assert {"loss", "person_mean", "mean_day", "best_epoch", "cohorts"} == set(metrics["validation"])
+    assert {name: c["share"] for name, c in metrics["validation"]["cohorts"].items()} == {"one": 0.75, "two": 0.25}
+    assert len(pl.read_csv(finished / "history.csv")) == 2
+    for name in ("encoder_weights.h5", "mae_weights.h5", "flags.txt", "config.json", "report.html"):
+        assert (finished / name).stat().st_size > 0, name
+    assert len(list((finished / "reconstructions").glob("one_epoch_*.png"))) == 2  # the first and the last
+    assert "Synthetic data" in (finished / "report.html").read_text()
+
+
+def test_listed_people_are_not_learned_from(finished: pathlib.Path, cohorts: list[pathlib.Path]) -> None:
+    parts = {c["name"]: c for c in json.loads((finished / "data.json").read_text())["cohorts"]}
+    people = {name: [c[part]["people"] for part in ("train", "validation", "excluded")] for name, c in parts.items()}
+    assert people == {"one": [6, 2, 2], "two": [9, 1, 0]}
+    cohort = Cohort.read(cohorts[0])
+    kept = np.isin(cohort.participant_id, np.unique(cohort.participant_id)[4:])
+    expected = Standardizer.fit(cohort.activity[kept], "per_minute")
+    np.testing.assert_array_equal(Standardizer.load(finished / "scaling" / "one.json").mean, expected.mean)
+
+
+def test_resuming_a_finished_run_changes_nothing_and_other_settings_are_refused(
+    finished: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = load_model(finished / "encoder.keras").get_weights()
+    assert pretrain.main(["pat-pretrain", "--resume", f"--out={finished}"]) == 0
+    for a, b in zip(load_model(finished / "encoder.keras").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert pretrain.main(["pat-pretrain", "--resume", f"--out={finished}", "--seed=5"]) == 2
+    assert "resuming was asked with 5" in capsys.readouterr().err
+
+
+def test_what_is_refused(
+    cohorts: list[pathlib.Path], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "others.txt").write_text("somebody\n")
+    out = f"--out={tmp_path / 'run'}"
+    for arguments, message in (
+        ([f"--data={cohorts[0]}", "--shares=1,2"], "expected 1 numbers"),
+        ([f"--data={cohorts[0]}", f"--exclude_people={tmp_path / 'others.txt'}"], "would leave out nobody"),
+        ([f"--data={cohorts[0]},{cohorts[0]}"], "another cohort is named one"),
+        ([f"--data={cohorts[0]}", "--mask_ratio=1"], "between 0 and 1"),
+        (["--resume"], "no run to resume"),
+    ):
+        assert pretrain.main(["pat-pretrain", out, *arguments]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
