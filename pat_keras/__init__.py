@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pat_keras.checkpoints.official import load_official, load_official_into, save_official
     from pat_keras.checkpoints.registry import PRESETS
     from pat_keras.checkpoints.weights import load_model, load_weights
-    from pat_keras.config import EncoderConfig, FinetuneConfig
+    from pat_keras.config import EncoderConfig, FinetuneConfig, PretrainConfig
     from pat_keras.data.cohort import Cohort
     from pat_keras.data.simulate import simulate_cohort
     from pat_keras.errors import (
@@ -24,16 +24,24 @@ if TYPE_CHECKING:
         RecordingError,
         RunError,
     )
+    from pat_keras.evaluation.ensemble import PATEnsemble
+    from pat_keras.evaluation.ensemble_run import combine_runs
     from pat_keras.evaluation.experiment import finetune
     from pat_keras.evaluation.predict import predict
+    from pat_keras.evaluation.pretraining import run_pretraining
     from pat_keras.evaluation.run_folder import read_run
+    from pat_keras.evaluation.searcher import TuneSettings
+    from pat_keras.evaluation.tuning import tune
+    from pat_keras.models.baselines import BASELINES, make_baseline
     from pat_keras.models.classifier import PATClassifier
     from pat_keras.models.encoder import PATEncoder
     from pat_keras.models.mae import PATMaskedAutoencoder
+    from pat_keras.models.networks import BaselineNetwork
 
 # Where each public name lives. Loaded on first use, so that `import pat_keras` and `--help` stay fast.
 _HOMES = {
-    "PRESETS": "checkpoints.registry",
+    "BASELINES": "models.baselines",
+    "BaselineNetwork": "models.networks",
     "CheckpointError": "errors",
     "Cohort": "data.cohort",
     "CohortError": "errors",
@@ -43,23 +51,33 @@ _HOMES = {
     "LabelError": "errors",
     "PATClassifier": "models.classifier",
     "PATEncoder": "models.encoder",
+    "PATEnsemble": "evaluation.ensemble",
     "PATError": "errors",
     "PATMaskedAutoencoder": "models.mae",
+    "PRESETS": "checkpoints.registry",
+    "PretrainConfig": "config",
     "RecordingError": "errors",
     "RunError": "errors",
+    "TuneSettings": "evaluation.searcher",
+    "combine_runs": "evaluation.ensemble_run",
     "finetune": "evaluation.experiment",
     "load_model": "checkpoints.weights",
     "load_official": "checkpoints.official",
     "load_official_into": "checkpoints.official",
     "load_weights": "checkpoints.weights",
+    "make_baseline": "models.baselines",
     "predict": "evaluation.predict",
     "read_run": "evaluation.run_folder",
+    "run_pretraining": "evaluation.pretraining",
     "save_official": "checkpoints.official",
     "simulate_cohort": "data.simulate",
+    "tune": "evaluation.tuning",
 }
 
 __all__ = [
+    "BASELINES",
     "PRESETS",
+    "BaselineNetwork",
     "CheckpointError",
     "Cohort",
     "CohortError",
@@ -69,20 +87,27 @@ __all__ = [
     "LabelError",
     "PATClassifier",
     "PATEncoder",
+    "PATEnsemble",
     "PATError",
     "PATMaskedAutoencoder",
+    "PretrainConfig",
     "RecordingError",
     "RunError",
+    "TuneSettings",
     "__version__",
+    "combine_runs",
     "finetune",
     "load_model",
     "load_official",
     "load_official_into",
     "load_weights",
+    "make_baseline",
     "predict",
     "read_run",
+    "run_pretraining",
     "save_official",
     "simulate_cohort",
+    "tune",
 ]
 
 
@@ -99,5 +124,5 @@ def __dir__() -> list[str]:
 if "keras" in sys.modules:
     # keras.saving.load_model knows our classes only once they are imported, which costs little when Keras is there.
     # Where it is not, load_model of this package does it.
-    for _module in ("classifier", "mae"):
+    for _module in ("classifier", "mae", "networks"):
         importlib.import_module(f"pat_keras.models.{_module}")

@@ -1,4 +1,4 @@
-"""EncoderConfig: the sizes, and every value that no PAT can have is refused."""
+"""The sizes; every value that no PAT can have is refused, and settings of an experiment that don't go together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pat_keras.config import SIZES, EncoderConfig
+from pat_keras.config import SIZES, EncoderConfig, FinetuneConfig
 from pat_keras.errors import ConfigError
 
 
@@ -79,3 +79,36 @@ def test_dictionary_and_back(size: str) -> None:
 def test_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         EncoderConfig.small().num_heads = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "transformer"}, "pat, lstm, cnn1d, cnn3d, convlstm"),
+        ({"model": "lstm", "size": "large"}, "size is 'large', which is for PAT alone, and the model is 'lstm'"),
+        ({"model": "cnn1d", "mode": "two_stage"}, "mode is 'two_stage', which is for PAT alone"),
+        ({"task": "regression", "focal_gamma": 2.0}, "focal_gamma is 2.0, which is for classes"),
+        ({"task": "regression", "label_smoothing": 0.1}, "label_smoothing is 0.1"),
+        ({"task": "multiclass", "recalibration": "platt"}, "platt"),
+        ({"unfreeze_epochs": 2, "mode": "linear_probe"}, "unfreeze_epochs is 2"),
+        ({"split": "list"}, "test_people ''"),
+        ({"test_people": "people.csv"}, "split is 'holdout' and test_people 'people.csv'"),
+        ({"train_size": 1}, "train_size is 1, expected at least 2"),
+        ({"split_seed": -1}, "split_seed is -1"),
+        ({"layer_decay": 0.0}, "layer_decay is 0.0"),
+        ({"layer_decay": 1.5}, "layer_decay is 1.5"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0"),
+        ({"mixup": float("nan")}, "mixup is nan"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0, expected a number from 0 to 0.99"),
+        ({"augment_minutes": 2000}, "augment_minutes is 2000, expected a number from 0 to 1440"),
+        ({"augment_mask_hours": -1}, "augment_mask_hours is -1, expected at least 0"),
+    ],
+)
+def test_impossible_experiments(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FinetuneConfig(**settings)
+
+
+def test_experiments_that_go() -> None:
+    FinetuneConfig(model="convlstm", smoothing="savitzky_golay", split="list", test_people="nhanes_2005_2006")
+    FinetuneConfig(task="regression", mixup=0.2, averaging="swa", layer_decay=1.0)

@@ -207,6 +207,11 @@ class FinetuneConfig:
                         f"{name} is {getattr(self, name)!r}, which is for PAT alone, and the model is {self.model!r}; "
                         f"expected {default[name]!r}."
                     )
+        if self.unfreeze_epochs and self.mode == "linear_probe":
+            raise ConfigError(
+                f"unfreeze_epochs is {self.unfreeze_epochs}, by which the encoder learns step by step, and the mode is "
+                "linear_probe, in which it never does; expected 0, or mode full."
+            )
         if (self.split == "list") != bool(self.test_people):
             raise ConfigError(
                 f"split is {self.split!r} and test_people {self.test_people!r}; expected both split 'list' and the "

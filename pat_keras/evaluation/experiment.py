@@ -91,7 +91,7 @@ def finetune(
     parts = make_splits(data, config)
     for column in config.subgroups:
         groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training
-    check_start(config, cohort.length)
+    check_start(config, cohort.length, data.activity)
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     return run_splits(data, parts, config, writer, watcher)
 

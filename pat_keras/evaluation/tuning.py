@@ -96,7 +96,7 @@ def tune(
         inner_splits_of(sealed, config, settings)  # whether there are people enough is to be known now
     for column in config.subgroups:
         groups_of(data.cohort, column)
-    check_start(config, cohort.length)
+    check_start(config, cohort.length, data.activity)
     writer = RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     with _locked(writer.folder), Storage(writer.folder / "trials.db") as storage:
         searcher = Searcher(config, settings, space, objective, storage, watcher)

@@ -5,6 +5,7 @@ Legend: B windows, T minutes, F features, K classes.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import sklearn.model_selection
 import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
 
 from pat_keras.config import SMOOTHING, TASKS
+from pat_keras.data.day_features import day_features, mean_and_sd_by_person
 from pat_keras.data.features import CutPoints, field_features, simple_daily_features
 from pat_keras.data.smoothing import smooth
 from pat_keras.data.wavelets import wavelet_features
@@ -39,6 +41,8 @@ class FeatureBaseline:
         title: what the features are, for `name`.
         columns: of the cohort's table, to be given instead of activity, as (B, their number); () for activity.
         smoothing: "none", or "savitzky_golay" of the activity first.
+        by_person: a person is one case, described by the mean and the standard deviation of each feature over the
+            person's windows; predictions are then the same for all of them.
         folds: of the inner cross-validation; fewer where a class has fewer people.
         seed: of the folds.
 
@@ -67,6 +71,7 @@ class FeatureBaseline:
         title: str = "simple daily features",
         columns: tuple[str, ...] = (),
         smoothing: str = "none",
+        by_person: bool = False,
         folds: int = 5,
         seed: int = 0,
     ) -> None:
@@ -77,7 +82,8 @@ class FeatureBaseline:
         of_smoothed = ", of smoothed activity" if smoothing != "none" else ""
         self.name = f"{self._estimator.title} on {title}{of_smoothed}"
         self.task, self.features, self.columns, self.smoothing = task, features, columns, smoothing
-        self.folds, self.seed = folds, seed
+        self.by_person, self.folds, self.seed = by_person, folds, seed
+        self._described: list[str] | None = None
 
     def fit(self, activity: np.ndarray, y: np.ndarray, participant_id: np.ndarray) -> FeatureBaseline:
         """Chooses the setting by inner cross-validation, then fits all that was given.
@@ -91,7 +97,10 @@ class FeatureBaseline:
             LabelError: if there are fewer than two people, or a class with fewer than two.
         """
         y, participant_id = np.asarray(y, dtype=np.float64), np.asarray(participant_id)
-        features, self.feature_names_ = self._features(activity)
+        features, self.feature_names_ = self.describe(activity, participant_id)
+        if self.by_person:
+            participant_id, first = np.unique(participant_id, return_index=True)
+            features, y = features[first], y[first]
         sample = Sample(features, y, self._weights(y, participant_id))
         classes = np.unique(y)
         folds = self._inner_folds(y, participant_id)
@@ -109,27 +118,47 @@ class FeatureBaseline:
         """The penalty chosen for a linear model: scikit-learn's C; 1 / alpha for ridge."""
         return self.setting_
 
-    def predict_proba(self, activity: np.ndarray) -> np.ndarray:
-        """Probabilities (B, K) of the classes, in the order of `classes_`.
+    def predict_proba(self, activity: np.ndarray, participant_id: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities (B, K) of the classes, in the order of `classes_`; whose windows they are, if `by_person`.
 
         As every class weighs the same in fitting, they are as if each class were equally common.
         """
         if self.task == "regression":
             raise ValueError("FeatureBaseline: a regression has no probabilities; use predict.")
         with threadpoolctl.threadpool_limits(1):
-            return self._model.predict_proba(self._features(activity)[0])
+            return self._model.predict_proba(self.describe(activity, participant_id)[0])
 
-    def predict(self, activity: np.ndarray) -> np.ndarray:
+    def predict(self, activity: np.ndarray, participant_id: np.ndarray | None = None) -> np.ndarray:
         """The likeliest class, or the value (B,) of a regression."""
         with threadpoolctl.threadpool_limits(1):
-            return self._model.predict(self._features(activity)[0])
+            return self._model.predict(self.describe(activity, participant_id)[0])
 
-    def _features(self, activity: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    def describe(self, activity: np.ndarray, participant_id: np.ndarray | None = None) -> tuple[np.ndarray, list[str]]:
+        """What the estimator sees of windows: (B, F) features, NaN = missing, and their names.
+
+        Raises:
+            ValueError: if people are cases, and nobody says whose windows these are.
+        """
+        if self._described is not None:
+            return activity, self._described
         if self.smoothing == "savitzky_golay":
             activity = smooth(activity)
         values, names = self.features(activity)
         values = np.asarray(values, dtype=np.float64)
-        return np.where(np.isfinite(values), values, np.nan), list(names)
+        values = np.where(np.isfinite(values), values, np.nan)
+        if not self.by_person:
+            return values, list(names)
+        if participant_id is None:
+            raise ValueError("FeatureBaseline: by_person needs to be told whose windows these are, by participant_id.")
+        return mean_and_sd_by_person(values, participant_id), [
+            f"{part}_{name}" for part in ("mean", "sd") for name in names
+        ]
+
+    def of_described(self, names: list[str]) -> FeatureBaseline:
+        """The same baseline, not fitted, to be given what `describe` returned in place of activity."""
+        other = copy.copy(self)
+        other._described = names
+        return other
 
     def _weights(self, y: np.ndarray, participant_id: np.ndarray) -> np.ndarray:
         """(B,) summing to the number of people, equally over classes, people of a class, windows of a person."""
@@ -169,6 +198,7 @@ class _Kind:
     features: Features
     title: str
     columns: tuple[str, ...] = ()
+    by_person: bool = False
 
 
 def _age_and_sex(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -183,6 +213,7 @@ BASELINES: dict[str, _Kind] = {
     "features_boosting": _Kind("boosting", field_features, "the field's features"),
     "wavelet_logistic": _Kind("logistic", wavelet_features, "wavelet features"),
     "wavelet_boosting": _Kind("boosting", wavelet_features, "wavelet features"),
+    "days_logistic": _Kind("logistic", day_features, "the days of a person", by_person=True),
     "age_sex": _Kind("logistic", _age_and_sex, "age and sex", ("age", "sex")),
 }
 
@@ -227,5 +258,6 @@ def make_baseline(
         title=kind.title,
         columns=kind.columns,
         smoothing=smoothing,
+        by_person=kind.by_person,
         seed=seed,
     )

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pat_keras.data.features import cut_points_of
-from pat_keras.data.smoothing import smooth
+from pat_keras.data.splits import Split
 from pat_keras.errors import RunError
 from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, HeldOut, versions
-from pat_keras.evaluation.benchmark.config import size_name
+from pat_keras.evaluation.benchmark.config import ModelSpec, size_name
 from pat_keras.evaluation.benchmark.plan import Cell, Source, split_hash
 from pat_keras.evaluation.metrics import by_participant, choose_threshold
 from pat_keras.evaluation.protocols import LabelledData
@@ -52,6 +52,7 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
     else:
         predictions, history = _network(cell, *seal(data, [split]))
     seconds = time.perf_counter() - started
+    learned = _learned(split, cell.model)
     held_out = {part: _held_out(data, getattr(split, part), predictions[part]) for part in HELD_OUT}
     account = {
         "task": cell.task.name,
@@ -63,7 +64,7 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
         "folds": cell.folds,
         "classes": data.classes,
         "synthetic": data.account["synthetic"],
-        "people": {part: _people(data, getattr(split, part)) for part in ("train", *HELD_OUT)},
+        "people": {"train": _people(data, learned)} | {part: _people(data, getattr(split, part)) for part in HELD_OUT},
         "threshold": _threshold(cell, held_out["validation"]),
         "seconds": round(seconds, 3),
         "process_peak_megabytes": _peak_megabytes(),
@@ -88,8 +89,14 @@ def _baseline(model: FeatureBaseline, cell: Cell, sealed: SealedSplit) -> tuple[
     from pat_keras.evaluation.experiment import fit_baseline
 
     known = sealed.training()
-    predict = fit_baseline(model, known, cell.config)
+    learned = dataclasses.replace(known.split, train=_learned(known.split, cell.model))
+    predict = fit_baseline(model, known._replace(split=learned), cell.config)
     return {"validation": predict(known.activity[known.split.validation]), "test": predict(sealed.open().activity)}, []
+
+
+def _learned(split: Split, model: ModelSpec) -> np.ndarray:
+    """Windows that a model learns from: those of validation people among them where these decide nothing."""
+    return np.concatenate([split.train, split.validation]) if model.fit_on_validation else split.train
 
 
 def _features(cell: Cell, source: Source, data: LabelledData) -> tuple[FeatureBaseline, LabelledData]:
@@ -103,13 +110,10 @@ def _features(cell: Cell, source: Source, data: LabelledData) -> tuple[FeatureBa
     if model.columns:
         seen = np.stack([data.cohort.label(column) for column in model.columns], axis=1)
         return model, dataclasses.replace(data, activity=seen)
-
-    def make() -> tuple[np.ndarray, list[str]]:
-        return model.features(smooth(data.activity) if smoothing == "savitzky_golay" else data.activity)
-
-    features, names = source.remember(f"{name}, {smoothing}", make)
-    model.features, model.smoothing = lambda values: (values, names), "none"
-    return model, dataclasses.replace(data, activity=features)
+    features, names = source.remember(
+        f"{name}, {smoothing}", lambda: model.describe(data.activity, data.participant_id)
+    )
+    return model.of_described(names), dataclasses.replace(data, activity=features)
 
 
 def _held_out(data: LabelledData, rows: np.ndarray, score: np.ndarray) -> HeldOut:
@@ -130,6 +134,8 @@ def _people(data: LabelledData, rows: np.ndarray) -> int:
 def _threshold(cell: Cell, validation: HeldOut) -> float | None:
     if cell.task.kind != "binary":
         return None
+    if cell.model.threshold is not None:
+        return cell.model.threshold
     people = by_participant(validation.participant_id, validation.y, validation.score[:, -1])
     return choose_threshold(people.y, people.score)
 

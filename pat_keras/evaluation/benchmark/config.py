@@ -66,6 +66,7 @@ class TaskSpec:
         label: the column of the cohort; made by `positive` if that is not empty.
         positive: a rule such as "age > 60", see `data.label_rules`.
         data: path of the cohort.
+        seeds: of the benchmark's, those it is for.
         paper: published numbers, if there are any.
     """
 
@@ -74,6 +75,7 @@ class TaskSpec:
     label: str
     positive: str
     data: pathlib.Path
+    seeds: tuple[int, ...]
     paper: Paper | None
 
 
@@ -85,6 +87,8 @@ class ModelSpec:
         name: of the model.
         settings: fields of FinetuneConfig, those of the recipe and of all models included.
         baseline: the name of a baseline without a network; empty for a network.
+        threshold: of a binary task, fixed beforehand; None for the one that validation people give.
+        fit_on_validation: whether a baseline learns from validation people too: it may where they decide nothing.
         tasks: names of the tasks it is for.
         train_sizes: of the benchmark's, those it is for.
         seeds: of the benchmark's, those it is for.
@@ -93,6 +97,8 @@ class ModelSpec:
     name: str
     settings: dict[str, Any]
     baseline: str
+    threshold: float | None
+    fit_on_validation: bool
     tasks: tuple[str, ...]
     train_sizes: tuple[int | None, ...]
     seeds: tuple[int, ...]
@@ -154,7 +160,7 @@ class BenchmarkConfig:
         sizes = _sizes(top) or (None,)
         seeds = _seeds(top) or (0,)
         split = _split(top.table("split"))
-        tasks = _tasks(top, data)
+        tasks = _tasks(top, seeds, data)
         shared = _settings(top.table("settings"))
         models = tuple(_model(table, shared, tasks, sizes, seeds) for table in top.tables("models"))
         _check_names(top, "models", [model.name for model in models])
@@ -259,13 +265,13 @@ def _fields(table: Table, names: list[str] | tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _tasks(top: Table, instead: str | os.PathLike[str] | None) -> tuple[TaskSpec, ...]:
+def _tasks(top: Table, seeds: tuple[int, ...], instead: str | os.PathLike[str] | None) -> tuple[TaskSpec, ...]:
     data = _data(top)
     if instead is not None:
         if len(data) > 1:
             top.fail("data", f"names {len(data)} cohorts, and --data one in their place; expected a single one.")
         data = dict.fromkeys(data, pathlib.Path(instead))
-    tasks = tuple(_task(table, data) for table in top.tables("tasks"))
+    tasks = tuple(_task(table, data, seeds) for table in top.tables("tasks"))
     _check_names(top, "tasks", [task.name for task in tasks])
     return tasks
 
@@ -278,7 +284,7 @@ def _data(top: Table) -> dict[str, pathlib.Path]:
     return {name: _near(table, str(path)) for name, path in table.rest().items()}
 
 
-def _task(table: Table, data: dict[str, pathlib.Path]) -> TaskSpec:
+def _task(table: Table, data: dict[str, pathlib.Path], seeds: tuple[int, ...]) -> TaskSpec:
     name = table.take("name", str, required=True) or ""
     kind = table.text("kind", "binary")
     if kind not in TASKS:
@@ -294,8 +300,9 @@ def _task(table: Table, data: dict[str, pathlib.Path]) -> TaskSpec:
     if source not in data:
         table.fail("data", f"is {source!r}{meant(source, data)}.")
     paper = _paper(table.table("paper"))
+    its_seeds = _subset(table, "seeds", _seeds(table), seeds)
     table.done()
-    return TaskSpec(name, kind, label, positive, data[source], paper)
+    return TaskSpec(name, kind, label, positive, data[source], its_seeds, paper)
 
 
 def _paper(table: Table) -> Paper | None:
@@ -334,10 +341,22 @@ def _model(
             table.fail("baseline", f"is {baseline!r}{meant(baseline, BASELINES)}.")
     settings = {**shared, **_recipe(table, recipe), **_settings(table.table("settings"))}
     names = [task.name for task in tasks]
+    threshold = table.take("threshold", float)
+    if threshold is not None and not 0 < threshold < 1:
+        table.fail("threshold", f"is {threshold:g}, expected a probability between 0 and 1.")
+    fit_on_validation = bool(table.take("fit_on_validation", bool))
+    if fit_on_validation and (not baseline or threshold is None or settings.get("recalibration") == "platt"):
+        table.fail(
+            "fit_on_validation",
+            "is true, though validation people decide something; expected a baseline with a threshold fixed beforehand "
+            "and no recalibration by platt.",
+        )
     model = ModelSpec(
         name,
         settings,
         baseline,
+        threshold,
+        fit_on_validation,
         _subset(table, "tasks", table.texts("tasks"), tuple(names)),
         _subset(table, "train_sizes", _sizes(table), sizes),
         _subset(table, "seeds", _seeds(table), seeds),

@@ -194,7 +194,7 @@ def chosen(cells: list[Cell], pattern: str) -> list[Cell]:
 
 def _cells_of(task: TaskSpec, model: ModelSpec, config: BenchmarkConfig, source: Source) -> Iterator[Cell]:
     for train_size in model.train_sizes:
-        for seed in model.seeds:
+        for seed in (seed for seed in model.seeds if seed in task.seeds):
             settings = model.finetune_config(task, train_size, seed, config.split)
             data = source.labelled(task, settings)
             parts = source.splits(task, settings)
@@ -204,6 +204,10 @@ def _cells_of(task: TaskSpec, model: ModelSpec, config: BenchmarkConfig, source:
                 "baseline": model.baseline,
                 "settings": _defining(settings, bool(model.baseline)),
             }
+            if model.threshold is not None:
+                fixed["threshold"] = model.threshold
+            if model.fit_on_validation:
+                fixed["fit_on_validation"] = True
             if model.baseline:
                 fixed["inputs"] = _inputs_hash(model.baseline, data)
             for fold, split in enumerate(parts, 1):

@@ -23,6 +23,7 @@ _WORDS = {
     bool: "true or false",
     list: "a list",
     dict: "a table",
+    float: "a number",
     object: "a value",
 }
 

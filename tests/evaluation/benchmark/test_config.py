@@ -96,3 +96,28 @@ def test_the_papers_numbers_must_be_of_models(tmp_path) -> None:
 def test_absent_file(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere.toml: can't be read \(No such file"):
         BenchmarkConfig.read(tmp_path / "nowhere.toml")
+
+
+BASELINE = '\n[[models]]\nname = "days"\nbaseline = "days_logistic"\n'
+
+
+def test_what_validation_people_do_not_decide(tmp_path) -> None:
+    config = _read(tmp_path, FAST + BASELINE + "threshold = 0.5\nfit_on_validation = true\n")
+    assert (config.models[-1].threshold, config.models[-1].fit_on_validation) == (0.5, True)
+    assert (config.models[0].threshold, config.models[0].fit_on_validation) == (None, False)
+    for wrong, message in (
+        ("fit_on_validation = true\n", "fit_on_validation: is true, though validation people decide something"),
+        ("threshold = 1.5\n", "threshold: is 1.5, expected a probability"),
+        ("threshold = 1\n", "threshold: is 1, expected a number"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            _read(tmp_path, FAST + BASELINE + wrong)
+    with pytest.raises(ConfigError, match="validation people decide something"):
+        _read(tmp_path, FAST + '\n[[models]]\nname = "net"\nthreshold = 0.5\nfit_on_validation = true\n')
+
+
+def test_seeds_of_a_task(tmp_path) -> None:
+    config = _read(tmp_path, FAST.replace('name = "label"', 'name = "label"\nseeds = [1]'))
+    assert config.tasks[0].seeds == (1,) and config.seeds == (0, 1)
+    with pytest.raises(ConfigError, match="holds 7, which is not among"):
+        _read(tmp_path, FAST.replace('name = "label"', 'name = "label"\nseeds = [7]'))

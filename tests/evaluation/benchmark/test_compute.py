@@ -1,0 +1,54 @@
+"""A cell's computation: who is learned from, and by which threshold people are called positive."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from pat_keras.evaluation.benchmark.compute import compute_cell
+from pat_keras.evaluation.benchmark.config import BenchmarkConfig
+from pat_keras.evaluation.benchmark.plan import Source, plan_cells
+from pat_keras.models.baselines import make_baseline
+from tests.evaluation.benchmark.generate import write_benchmark
+from tests.small import small_cohort
+
+TEXT = """
+data = "small.parquet"
+seeds = [0, 1]
+[split]
+test_fraction = 0.3
+[settings]
+recalibration = "none"
+[[tasks]]
+name = "label"
+seeds = [1]
+[[models]]
+name = "train"
+baseline = "simple_logistic"
+[[models]]
+name = "both"
+baseline = "simple_logistic"
+threshold = 0.5
+fit_on_validation = true
+"""
+
+
+def test_validation_people_are_learned_from_where_they_decide_nothing(tmp_path: pathlib.Path) -> None:
+    cohort = small_cohort(40, windows=1)
+    config = BenchmarkConfig.read(write_benchmark(tmp_path, TEXT, cohort))
+    source = Source()
+    train, both = plan_cells(config, source)
+    assert train.seed == both.seed == 1 and train.definition != both.definition
+    data, split = source.labelled(both.task, both.config), source.splits(both.task, both.config)[0]
+    for cell, learned in ((train, split.train), (both, np.concatenate([split.train, split.validation]))):
+        result = compute_cell(cell, source)
+        assert result.account["people"] == {
+            "train": len(learned),
+            "validation": len(split.validation),
+            "test": len(split.test),
+        }
+        alone = make_baseline("simple_logistic", seed=1)
+        alone.fit(data.activity[learned], data.y[learned], data.participant_id[learned])
+        np.testing.assert_allclose(result.test.score, alone.predict_proba(data.activity[split.test]), rtol=1e-6)
+    assert compute_cell(both, source).account["threshold"] == 0.5
