@@ -29,6 +29,7 @@ from pat_keras.apps.training_flags import (
     run_directory,
     with_files,
 )
+from pat_keras.config import CROSS_VALIDATION, MODEL_TITLES
 
 if TYPE_CHECKING:
     from pat_keras.evaluation.experiment import Result
@@ -68,10 +69,10 @@ def finetune(values: flags.FlagValues) -> None:
             watcher=watcher,
             say=warn,
         )
-    print(_summary(result))
+    print(_summary(result, config.model))
 
 
-def _summary(result: Result) -> str:
+def _summary(result: Result, model: str) -> str:
     """The end of the command: a table, a ROC curve, the run directory."""
     import polars as pl
 
@@ -80,11 +81,12 @@ def _summary(result: Result) -> str:
     from pat_keras.evaluation.terminal import terminal_roc
 
     metrics, task = result.metrics, result.metrics["task"]
-    columns = {"PAT": metrics["test"]}
+    title = MODEL_TITLES[model]
+    columns = {title: metrics["test"]}
     if "baseline" in metrics:
         columns["simple features"] = metrics["baseline"]
     people = f"{metrics['test']['n']} test people" + (
-        "" if metrics["split"] != "kfold" else ", each by a model that never saw them"
+        "" if metrics["split"] not in CROSS_VALIDATION else ", each by a model that never saw them"
     )
     lines = [
         "",
@@ -97,7 +99,8 @@ def _summary(result: Result) -> str:
             f"{TITLES[task][name]:<34}" + "".join(f"{_with_interval(c, name):<24}" for c in columns.values()).rstrip()
         )
     if "difference" in metrics:
-        lines += ["", f"PAT minus simple features: {_difference(metrics['difference'])}"]
+        lines += ["", f"{title} minus simple features: {_difference(metrics['difference'])}"]
+    lines += _subgroups(metrics)
     if task == "binary" and result.folder is not None:
         rows = result.predictions.filter(pl.col("part") == "test")
         tested = by_participant(*(rows[name].to_numpy() for name in ("participant_id", "label", "probability")))
@@ -109,6 +112,19 @@ def _summary(result: Result) -> str:
         ]
     lines += ["", f"run:    {result.folder}", f"report: {pathlib.Path(str(result.folder), 'report.html')}"]
     return "\n".join(lines)
+
+
+def _subgroups(metrics: dict[str, Any]) -> list[str]:
+    """The task's first metric in each group of people that was asked for."""
+    name = _SHOWN[metrics["task"]][0]
+    lines: list[str] = []
+    for column, groups in metrics.get("subgroups", {}).items():
+        lines.append("")
+        for group in groups:
+            people = f"{column} {group['group']}, {group['n']} people"
+            why = group["reasons"].get(name)
+            lines.append(f"{people:<34}{_with_interval(group, name)}{f': {why}' if why else ''}")
+    return lines
 
 
 def _with_interval(scores: dict[str, Any], name: str) -> str:

@@ -9,7 +9,9 @@ from pat_keras.config.encoder import EMBEDDINGS, SIZES
 from pat_keras.errors import ConfigError
 
 TASKS = ("binary", "multiclass", "regression")
-MODELS = ("pat", "lstm", "cnn1d", "cnn3d", "convlstm")  # PAT, and the networks that the paper set beside it
+# PAT, and the networks that the paper set beside it, with their names in print.
+MODEL_TITLES = {"pat": "PAT", "lstm": "LSTM", "cnn1d": "CNN-1D", "cnn3d": "CNN-3D", "convlstm": "ConvLSTM"}
+MODELS = tuple(MODEL_TITLES)
 HEADS = ("official", "linear")
 MODES = ("full", "linear_probe", "two_stage")
 SCHEDULES = ("constant", "cosine")

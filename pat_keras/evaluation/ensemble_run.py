@@ -144,7 +144,7 @@ def _score(runs: Sequence[Run], folds: dict[int, _Fold], combine: str, weights: 
         "synthetic": any(run.synthetic for run in runs),
         "split": first.metrics.get("split"),
         "combine": combine,
-        "test": evaluate(task, tested.y, tested.score, threshold, seed=seed),
+        "test": evaluate(task, tested.y, tested.score, threshold, seed=seed, folds=len(folds)),
     }
     if crossed:
         metrics["folds"] = [_fold_metrics(number, fold, combine) for number, fold in folds.items()]
@@ -161,8 +161,8 @@ def _score(runs: Sequence[Run], folds: dict[int, _Fold], combine: str, weights: 
     best = _best(members, task)
     people, own = _tested(folds, alone[best])
     name = f"{members[best]['name']}, the member that was best on validation people,"
-    metrics["baseline"] = {"name": name, **evaluate(task, people.y, people.score, own, seed=seed)}
-    metrics["difference"] = paired_difference(task, tested.y, tested.score, people.score, seed=seed)
+    metrics["baseline"] = {"name": name, **evaluate(task, people.y, people.score, own, seed=seed, folds=len(folds))}
+    metrics["difference"] = paired_difference(task, tested.y, tested.score, people.score, seed, folds=len(folds))
     return metrics
 
 

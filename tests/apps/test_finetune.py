@@ -122,6 +122,16 @@ def test_a_finished_run_prints_its_table_again(finished, capsys) -> None:
     assert _results(finished) == before
 
 
+def test_the_table_names_the_network_and_the_groups(folder, tmp_path, capsys) -> None:
+    arguments = [f"--data={folder / 'small.parquet'}", "--epochs=1", "--model=cnn1d", "--subgroups=level"]
+    assert _finetune(*arguments, "--split=kfold", "--folds=2", "--nobaseline", f"--out={tmp_path / 'run'}") == 0
+    printed = capsys.readouterr().out
+    assert ", each by a model that never saw them; 95 % intervals" in printed and "CNN-1D" in printed
+    groups = json.loads((tmp_path / "run" / "metrics.json").read_text())["subgroups"]["level"]
+    for group in groups:
+        assert f"level {group['group']}, {group['n']} people" in printed
+
+
 def test_arrays_are_the_same_data(folder, tmp_path) -> None:
     run = tmp_path / "run"
     arguments = [*_SMALL, "--epochs=1", "--nobaseline", "--mode=linear_probe"]
