@@ -83,7 +83,7 @@ _ALL = {
     [
         {**_ALL, "averaging": "ema"},
         {**_ALL, "averaging": "swa", "task": "multiclass", "label": "level", "missing": "mask"},
-        {**_ALL, "averaging": "ema", "mode": "linear_probe", "smoothing": "savitzky_golay"},
+        {**_ALL, "averaging": "ema", "mode": "linear_probe", "unfreeze_epochs": 0, "smoothing": "savitzky_golay"},
         {"mixup": 0.3, "augment_scale": 0.1, "averaging": "swa", "model": "cnn1d", "encoder_learning_rate": None},
     ],
     ids=["binary", "several classes", "head alone", "another network"],
