@@ -6,7 +6,6 @@ Axes: K runs, n windows.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import tempfile
@@ -18,10 +17,12 @@ import polars as pl
 
 from pat_keras.config import CROSS_VALIDATION
 from pat_keras.errors import ConfigError, RunError
+from pat_keras.evaluation.comparison import paired_difference
 from pat_keras.evaluation.ensemble import PATEnsemble, pooled_weights
 from pat_keras.evaluation.held_out import SharedWindows, check_alike, held_out_together
-from pat_keras.evaluation.metrics import PRIMARY, People, choose_threshold, estimate, evaluate, paired_difference
+from pat_keras.evaluation.metrics import PRIMARY, People, choose_threshold, estimate, evaluate
 from pat_keras.evaluation.report import write_report
+from pat_keras.evaluation.run_files import write_json
 from pat_keras.evaluation.run_folder import Run, check_free, read_run, score_columns
 
 
@@ -104,8 +105,7 @@ def combine_runs(
         predictions.write_csv(new / "predictions.csv")
         data = {key: value for key, value in runs[0].data.items() if key != "parts"}
         for name, values in (("data", data), ("config", _config(runs, combine)), ("metrics", metrics)):
-            text = json.dumps(values, indent=2, allow_nan=False) + "\n"
-            (new / f"{name}.json").write_text(text, encoding="utf-8")
+            write_json(new / f"{name}.json", values)
         if flags:
             (new / "flags.txt").write_text(flags, encoding="utf-8")
         write_report(new)

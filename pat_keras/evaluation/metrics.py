@@ -165,12 +165,12 @@ def evaluate(
         LabelError: for labels that are not of the task.
         ValueError: for an unknown task, predictions of the wrong shape, or predictions that are not finite.
     """
-    y, prediction = _checked(task, y, prediction)
+    y, prediction = checked(task, y, prediction)
     resampled = _resampled(task, y, prediction, threshold, seed)
     result: dict[str, Any] = {"n": len(y)}
     reasons: dict[str, str] = {}
     for name, value in estimate(task, y, prediction, threshold).items():
-        limits = None if value is None else _widened(name, value, bootstrap.interval(resampled[name]), folds)
+        limits = None if value is None else widened(name, value, bootstrap.interval(resampled[name]), folds)
         result[name] = value
         result[f"{name}_low"], result[f"{name}_high"] = limits or (None, None)
         if result[name] is None:
@@ -202,17 +202,17 @@ def _resampled(
     task: str, y: np.ndarray, prediction: np.ndarray, threshold: float | np.ndarray | None, seed: int
 ) -> dict[str, np.ndarray]:
     """Every metric of every resample; those of calibration of resamples whose classes are drawn as they come."""
-    names = list(_statistics(task, y, prediction, threshold)(np.ones((1, len(y)), dtype=np.int32)))
+    names = list(statistics(task, y, prediction, threshold)(np.ones((1, len(y)), dtype=np.int32)))
     within = [name for name in names if name not in formulas.OF_ALL_PEOPLE]
-    statistics = _statistics(task, y, prediction, threshold, only=within)
-    resampled = bootstrap.distribution(statistics, _strata(task, y), seed=seed)
+    chosen = statistics(task, y, prediction, threshold, only=within)
+    resampled = bootstrap.distribution(chosen, strata(task, y), seed=seed)
     if len(within) < len(names):
-        statistics = _statistics(task, y, prediction, threshold, only=formulas.OF_ALL_PEOPLE)
-        resampled |= bootstrap.distribution(statistics, np.zeros(len(y)), seed=seed)
+        chosen = statistics(task, y, prediction, threshold, only=formulas.OF_ALL_PEOPLE)
+        resampled |= bootstrap.distribution(chosen, np.zeros(len(y)), seed=seed)
     return resampled
 
 
-def _widened(name: str, value: float, limits: tuple[float, float] | None, folds: int) -> tuple[float, float] | None:
+def widened(name: str, value: float, limits: tuple[float, float] | None, folds: int) -> tuple[float, float] | None:
     """The interval of a metric, wider for cross-validation, within what the metric can be."""
     if limits is None or folds == 1:
         return limits
@@ -233,7 +233,7 @@ def within_folds(y: np.ndarray, score: np.ndarray, fold: np.ndarray, seed: int =
     Returns:
         "auc_within_folds" with "_low" and "_high"; None where no fold has both classes.
     """
-    y, score = _checked("binary", y, score)
+    y, score = checked("binary", y, score)
     fold = np.unique(fold, return_inverse=True)[1]
 
     def statistic(draws: np.ndarray) -> dict[str, np.ndarray]:
@@ -245,7 +245,7 @@ def within_folds(y: np.ndarray, score: np.ndarray, fold: np.ndarray, seed: int =
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     value = float(statistic(np.ones((1, len(y)), dtype=np.int32))["auc"][0])
     limits = bootstrap.interval(bootstrap.distribution(statistic, 2 * fold + y, seed=seed)["auc"])
-    low, high = _widened("auc", value, limits, len(both)) or (None, None)
+    low, high = widened("auc", value, limits, len(both)) or (None, None)
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
@@ -263,78 +263,12 @@ def estimate(
     Raises:
         LabelError, ValueError: as `evaluate`.
     """
-    y, prediction = _checked(task, y, prediction)
-    values = _statistics(task, y, prediction, threshold)(np.ones((1, len(y)), dtype=np.int32))
+    y, prediction = checked(task, y, prediction)
+    values = statistics(task, y, prediction, threshold)(np.ones((1, len(y)), dtype=np.int32))
     return {name: float(value[0]) if math.isfinite(value[0]) else None for name, value in values.items()}
 
 
-def paired_difference(
-    task: str, y: np.ndarray, prediction: np.ndarray, other: np.ndarray, seed: int = 0, folds: int = 1
-) -> dict[str, float | None]:
-    """A task's first metric of `prediction` minus that of `other`, with the bootstrap interval over the same people.
-
-    Args:
-        task: one of `TASKS`.
-        y: (n,) labels, one a person.
-        prediction: (n,) or (n, K), see `evaluate`.
-        other: of the same shape: another model's predictions for the same people.
-        seed: of the bootstrap.
-        folds: as for `evaluate`.
-
-    Returns:
-        "auc" (for regression "mae", where below zero is better), "low" and "high"; None where undefined.
-
-    Raises:
-        LabelError, ValueError: as `evaluate`.
-    """
-    y, prediction = _checked(task, y, prediction)
-    _, other = _checked(task, y, other)
-    name = PRIMARY[task]
-    first, second = (_statistics(task, y, values, None, only=[name]) for values in (prediction, other))
-
-    def difference(draws: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: first(draws)[name] - second(draws)[name]}
-
-    estimate = float(difference(np.ones((1, len(y)), dtype=np.int32))[name][0])
-    limits = bootstrap.interval(bootstrap.distribution(difference, _strata(task, y), seed=seed)[name])
-    limits = _widened("difference", estimate, limits, folds)
-    low, high = limits if limits and math.isfinite(estimate) else (None, None)
-    return {name: estimate if math.isfinite(estimate) else None, "low": low, "high": high}
-
-
-def paired_auc_difference(
-    y: np.ndarray, score: np.ndarray, other: np.ndarray, seed: int = 0, folds: int = 1
-) -> dict[str, Any]:
-    """`paired_difference` of two binary models, with DeLong's standard error and two-sided p-value.
-
-    Args:
-        y: (n,) labels 0 or 1, one a person.
-        score: (n,) of the first model.
-        other: (n,) of the second model, for the same people in the same order.
-        seed: of the bootstrap.
-        folds: as for `evaluate`.
-
-    Returns:
-        "auc", "low", "high", "standard_error", "p_value"; None where undefined.
-
-    Raises:
-        LabelError, ValueError: as `evaluate`.
-    """
-    result: dict[str, Any] = {**paired_difference("binary", y, score, other, seed, folds)}
-    result |= {"standard_error": None, "p_value": None}
-    y, score, other = (np.asarray(values, dtype=np.float64) for values in (y, score, other))
-    if len(np.unique(y)) < 2:
-        return result
-    aucs, covariance = roc.delong(y, np.stack([score, other]))
-    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    if math.isfinite(variance) and variance > 1e-15:
-        error = bootstrap.widening(folds) * math.sqrt(variance)
-        p_value = 2 * scipy.stats.norm.sf(abs(aucs[0] - aucs[1]) / error)
-        result |= {"standard_error": error, "p_value": float(p_value)}
-    return result
-
-
-def _statistics(
+def statistics(
     task: str,
     y: np.ndarray,
     prediction: np.ndarray,
@@ -351,7 +285,8 @@ def _statistics(
     return lambda draws: {name: statistic(draws) for name, statistic in chosen.items()}
 
 
-def _checked(task: str, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(task: str, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions as float64, seen to be what `evaluate` takes; its errors otherwise."""
     if task not in TASKS:
         raise ValueError(f"evaluate: task is {task!r}, expected one of {', '.join(TASKS)}.")
     y, prediction = np.asarray(y, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
@@ -377,7 +312,8 @@ def _check_classes(y: np.ndarray, classes: int) -> None:
         )
 
 
-def _strata(task: str, y: np.ndarray) -> np.ndarray:
+def strata(task: str, y: np.ndarray) -> np.ndarray:
+    """(n,) the group within which a person is drawn by the bootstrap: the class, or one for all."""
     return np.zeros(len(y)) if task == "regression" else y
 
 

@@ -6,11 +6,9 @@ Axes: B windows, T minutes.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +17,6 @@ import keras
 import numpy as np
 import polars as pl
 
-from pat_keras._version import __version__
 from pat_keras.checkpoints.official import save_official
 from pat_keras.config import PretrainConfig
 from pat_keras.data.assembly import GROUP_COLUMN
@@ -30,13 +27,12 @@ from pat_keras.errors import CohortError, RunError
 from pat_keras.evaluation import reconstruction
 from pat_keras.evaluation.plot_style import save
 from pat_keras.evaluation.pretraining_report import render
+from pat_keras.evaluation.run_files import versions, write_csv, write_json, write_text
 from pat_keras.evaluation.run_folder import check_free
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.loop import Row
 from pat_keras.training.pretrain import Pretrained, PretrainWatcher, pretrain
 from pat_keras.training.pretrain_data import PretrainData, Source
-
-_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "polars", "h5py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,10 +243,12 @@ def _begin(folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         new = pathlib.Path(temporary, folder.name)
-        _write(new / "data.json", _json(account))
-        _write(new / "config.json", _json({**config.to_dict(), "versions": _versions()}))
+        write_json(new / "data.json", account)
+        write_json(
+            new / "config.json", {**config.to_dict(), "versions": {**versions(), "backend": keras.backend.backend()}}
+        )
         if flags:
-            _write(new / "flags.txt", flags)
+            write_text(new / "flags.txt", flags)
         if folder.exists():
             folder.rmdir()  # empty, as was checked
         new.rename(folder)
@@ -291,28 +289,8 @@ def _finish(folder: pathlib.Path, pretrained: Pretrained, metrics: dict[str, Any
             save_official(autoencoder, folder / "mae_weights.h5", overwrite=True)
     for name, standardizer in pretrained.standardizers.items():
         standardizer.save(folder / "scaling" / f"{name}.json", overwrite=True)
-    with atomic_write(folder / "history.csv", overwrite=True, error=RunError) as temporary:
-        pl.DataFrame(pretrained.history, infer_schema_length=None).write_csv(temporary)
+    write_csv(folder / "history.csv", pl.DataFrame(pretrained.history, infer_schema_length=None))
     data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    _write(folder / "report.html", render(folder.name, metrics, pretrained.history, settings, data))
-    _write(folder / "metrics.json", _json(metrics))
-
-
-def _versions() -> dict[str, str]:
-    found = {"pat_keras": __version__, "python": platform.python_version(), "backend": keras.backend.backend()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _json(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, allow_nan=False) + "\n"
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    with atomic_write(path, overwrite=True, error=RunError) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(folder / "report.html", render(folder.name, metrics, pretrained.history, settings, data))
+    write_json(folder / "metrics.json", metrics)

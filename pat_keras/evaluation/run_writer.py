@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import pathlib
-import platform
 import tempfile
 from typing import Any
 
@@ -14,19 +12,16 @@ import keras
 import numpy as np
 import polars as pl
 
-from pat_keras._version import __version__
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
-from pat_keras.data.files import atomic_write
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.errors import RunError
 from pat_keras.evaluation.protocols import LabelledData, count_part
+from pat_keras.evaluation.run_files import versions, write_csv, write_json, write_text
 from pat_keras.evaluation.run_folder import check_free
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.training.loop import Row
-
-_PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "polars", "h5py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +75,10 @@ class RunWriter:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
             new = pathlib.Path(temporary, folder.name)
-            _write_json(new / "data.json", {**data.account, "parts": counts})
-            _write_json(new / "config.json", {**stated, "versions": _versions()})
+            write_json(new / "data.json", {**data.account, "parts": counts})
+            write_json(new / "config.json", {**stated, "versions": {**versions(), "backend": keras.backend.backend()}})
             if flags:
-                _write_text(new / "flags.txt", flags)
+                write_text(new / "flags.txt", flags)
             if folder.exists():
                 folder.rmdir()  # empty, as was checked; if it no longer is, this fails and nothing is lost
             new.rename(folder)
@@ -146,19 +141,9 @@ class RunWriter:
 
     def finish(self, metrics: dict[str, Any], predictions: pl.DataFrame, history: list[Row]) -> None:
         """Write the results; metrics.json comes last and says that the run is whole."""
-        _write_csv(self.folder / "history.csv", pl.DataFrame(history, infer_schema_length=None))
-        _write_csv(self.folder / "predictions.csv", predictions)
-        _write_json(self.folder / "metrics.json", metrics)
-
-
-def _versions() -> dict[str, str]:
-    found = {"pat_keras": __version__, "python": platform.python_version(), "backend": keras.backend.backend()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+        write_csv(self.folder / "history.csv", pl.DataFrame(history, infer_schema_length=None))
+        write_csv(self.folder / "predictions.csv", predictions)
+        write_json(self.folder / "metrics.json", metrics)
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -168,17 +153,3 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
         raise RunError(f"{path}: found no such file, so there is no run to resume. Leave --resume out.") from None
     except ValueError as error:
         raise RunError(f"{path}: found no readable JSON ({error}). Start a new run under another --out.") from None
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    with atomic_write(path, overwrite=True, error=RunError) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _write_json(path: pathlib.Path, values: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
-
-
-def _write_csv(path: pathlib.Path, table: pl.DataFrame) -> None:
-    with atomic_write(path, overwrite=True, error=RunError) as temporary:
-        table.write_csv(temporary)

@@ -14,14 +14,13 @@ import polars as pl
 
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.splits import Split
+from pat_keras.evaluation.comparison import paired_auc_difference, paired_difference
 from pat_keras.evaluation.metrics import (
     People,
     by_participant,
     choose_threshold,
     estimate,
     evaluate,
-    paired_auc_difference,
-    paired_difference,
     within_folds,
 )
 from pat_keras.evaluation.protocols import LabelledData

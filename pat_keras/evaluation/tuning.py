@@ -21,10 +21,10 @@ import polars as pl
 
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.cohort import Cohort
-from pat_keras.data.files import atomic_write
 from pat_keras.errors import RunError
 from pat_keras.evaluation.experiment import run_splits
 from pat_keras.evaluation.protocols import labelled_data, make_splits
+from pat_keras.evaluation.run_files import write_json, write_text
 from pat_keras.evaluation.run_writer import RunWriter
 from pat_keras.evaluation.sealing import seal
 from pat_keras.evaluation.search_space import flag_lines, read_space
@@ -105,8 +105,8 @@ def tune(
         def finish() -> dict[str, Any]:
             if config.split in CROSS_VALIDATION:  # each fold has a winner of its own: one more, for other people
                 searcher.choose(split_of_everybody(data, config))
-            _write(writer.folder / "trials.csv", searcher.table().write_csv())
-            _write(writer.folder / "best.flags", data_flags + flag_lines(searcher.last_winner()))
+            write_text(writer.folder / "trials.csv", searcher.table().write_csv())
+            write_text(writer.folder / "best.flags", data_flags + flag_lines(searcher.last_winner()))
             return {"tuning": searcher.account()}
 
         result = run_splits(data, parts, config, writer, watcher, searcher.choose, finish)
@@ -132,7 +132,7 @@ def _keep_settings(folder: pathlib.Path, described: dict[str, Any], resume: bool
     """Write tuning.json, or see that the one that is there says the same."""
     path = folder / "tuning.json"
     if not (resume and path.exists()):
-        _write(path, json.dumps(described, indent=2) + "\n")
+        write_json(path, described)
         return
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -144,8 +144,3 @@ def _keep_settings(folder: pathlib.Path, described: dict[str, Any], resume: bool
                 f"{folder}: the tuning has {name} {kept.get(name)!r}, resuming was asked with {value!r}. Resume it "
                 "with its own settings, or start a new one under another --out."
             )
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    with atomic_write(path, overwrite=True, error=RunError) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pat_keras.evaluation import metrics
+from pat_keras.evaluation import comparison, metrics
 
 
 def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int = 90, **data: Any) -> pathlib.Path:
@@ -85,9 +85,9 @@ def _results(
         "validation": metrics.evaluate(task, y[part == "validation"], shares[part == "validation"], threshold),
         "baseline": metrics.evaluate(task, y[test], other[test], threshold)
         | {"name": f"{name} on simple daily features"},
-        "difference": metrics.paired_auc_difference(y[test], shares[test], other[test])
+        "difference": comparison.paired_auc_difference(y[test], shares[test], other[test])
         if task == "binary"
-        else metrics.paired_difference(task, y[test], shares[test], other[test]),
+        else comparison.paired_difference(task, y[test], shares[test], other[test]),
         "synthetic": synthetic,
     }
     if folds > 1:

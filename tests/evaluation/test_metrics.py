@@ -14,7 +14,7 @@ from pat_keras.errors import LabelError
 from pat_keras.evaluation import metrics
 
 
-def _binary(seed: int = 0, n: int = 80) -> tuple[np.ndarray, np.ndarray]:
+def binary_scores(seed: int = 0, n: int = 80) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     y = (rng.random(n) < 0.35).astype(float)
     return y, 1 / (1 + np.exp(-(rng.normal(size=n) + 1.2 * y - 0.5)))
@@ -50,7 +50,7 @@ def test_by_participant_refuses_other_lengths() -> None:
 
 
 def test_threshold_has_the_highest_youden_of_all_cuts() -> None:
-    y, p = _binary(1)
+    y, p = binary_scores(1)
 
     def youden(threshold: float) -> float:
         return sk.recall_score(y, p >= threshold) + sk.recall_score(1 - y, p < threshold) - 1
@@ -80,7 +80,7 @@ def test_threshold_needs_both_classes() -> None:
 
 
 def test_binary_agrees_with_scikit_learn() -> None:
-    y, p = _binary()
+    y, p = binary_scores()
     result = metrics.evaluate("binary", y, p, threshold=0.5)
     called = p >= 0.5
     expected = {
@@ -141,7 +141,7 @@ def test_regression_agrees_with_scikit_learn() -> None:
 
 
 def test_results_are_plain_json_and_repeat_under_a_seed() -> None:
-    y, p = _binary()
+    y, p = binary_scores()
     one, again, other = (metrics.evaluate("binary", y, p, 0.5, seed=seed) for seed in (0, 0, 1))
     assert json.loads(json.dumps(one, allow_nan=False)) == one
     assert one == again
@@ -158,14 +158,14 @@ def test_one_class_is_none_with_a_reason() -> None:
 
 
 def test_without_threshold_its_metrics_are_none_with_a_reason() -> None:
-    result = metrics.evaluate("binary", *_binary())
+    result = metrics.evaluate("binary", *binary_scores())
     assert result["f1"] is None
     assert result["reasons"]["f1"] == "no threshold was given"
     assert "auc" not in result["reasons"]
 
 
 def test_folds_may_each_have_a_threshold() -> None:
-    y, p = _binary()
+    y, p = binary_scores()
     fold = np.arange(len(y)) % 2
     result = metrics.evaluate("binary", y, p, threshold=np.where(fold, 0.4, 0.6))
     called = np.where(fold, p >= 0.4, p >= 0.6)
@@ -183,7 +183,7 @@ def test_perfect_separation_says_that_the_interval_means_nothing() -> None:
 
 
 def test_everybody_called_negative_is_mcc_zero_as_in_scikit_learn() -> None:
-    y, p = _binary()
+    y, p = binary_scores()
     result = metrics.evaluate("binary", y, p, threshold=2.0)
     assert (result["mcc"], result["f1"], result["specificity"]) == (0, 0, 1)
 
@@ -222,7 +222,7 @@ def test_bad_calls() -> None:
 
 
 def test_pairs_of_one_fold_are_compared_within_it() -> None:
-    y, p = _binary(2, n=90)
+    y, p = binary_scores(2, n=90)
     fold = np.repeat(["a", "b", "c"], 30)
     shifted = p + np.repeat([0.0, 5.0, -5.0], 30)  # as models of other people might
     folds = [fold == name for name in "abc"]
@@ -237,7 +237,7 @@ def test_pairs_of_one_fold_are_compared_within_it() -> None:
 
 
 def test_intervals_of_folds_are_wider_and_stay_in_range() -> None:
-    y, p = _binary(2, n=90)
+    y, p = binary_scores(2, n=90)
     single, folds = (metrics.evaluate("binary", y, p, 0.5, folds=k) for k in (1, 5))
     factor = math.sqrt(1.8)
     assert single["interval"]["widening"] == 1 and folds["interval"]["widening"] == pytest.approx(factor)
@@ -250,63 +250,9 @@ def test_intervals_of_folds_are_wider_and_stay_in_range() -> None:
     assert folds["auc_standard_error"] == pytest.approx(factor * single["auc_standard_error"])
     good = metrics.evaluate("binary", y, 0.1 * p + 0.9 * y - 0.95 * (np.arange(90) == int(y.argmax())), 0.3, folds=5)
     assert good["auc"] < 1 and good["auc_high"] == 1 and good["f1_high"] == 1
-    pairs = [metrics.paired_auc_difference(y, p, p[::-1], folds=k) for k in (1, 5)]
-    assert pairs[1]["high"] - pairs[1]["auc"] == pytest.approx(factor * (pairs[0]["high"] - pairs[0]["auc"]))
-    assert pairs[1]["standard_error"] == pytest.approx(factor * pairs[0]["standard_error"])
-    assert pairs[1]["p_value"] > pairs[0]["p_value"]
-
-
-# --- two models on the same people ---
-
-
-def test_paired_difference_is_narrower_than_unpaired_and_keeps_its_sign() -> None:
-    y, p = _binary(3, n=150)
-    rng = np.random.default_rng(0)
-    worse = p + rng.normal(0, 0.05, len(p))
-    result = metrics.paired_auc_difference(y, p, worse)
-    assert result["auc"] == pytest.approx(sk.roc_auc_score(y, p) - sk.roc_auc_score(y, worse))
-    assert result["low"] < result["auc"] < result["high"]
-    alone = metrics.evaluate("binary", y, p)
-    assert result["high"] - result["low"] < 0.5 * (alone["auc_high"] - alone["auc_low"])
-    mirrored = metrics.paired_auc_difference(y, worse, p)
-    assert mirrored["low"] == pytest.approx(-result["high"])
-    assert mirrored["p_value"] == pytest.approx(result["p_value"])
-
-
-def test_clear_difference_has_a_small_p_value() -> None:
-    y, p = _binary(3, n=300)
-    result = metrics.paired_auc_difference(y, p, np.random.default_rng(0).random(300))
-    assert result["low"] > 0
-    assert result["p_value"] < 0.001
-
-
-def test_equal_models_do_not_differ() -> None:
-    y, p = _binary()
-    result = metrics.paired_auc_difference(y, p, p)
-    assert (result["auc"], result["low"], result["high"]) == (0, 0, 0)
-    assert result["p_value"] is None
-
-
-def test_p_value_is_uniform_when_models_are_equally_good() -> None:
-    rng = np.random.default_rng(0)
-    y = np.repeat([1.0, 0.0], [40, 60])
-    shared = rng.normal(size=(200, 100)) + y
-    p_values = [metrics.roc.delong(y, np.stack([s + rng.normal(size=100), s + rng.normal(size=100)])) for s in shared]
-    z = [(a[0] - a[1]) / np.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1]) for a, c in p_values]
-    assert scipy.stats.kstest(z, "norm").pvalue > 0.01
-
-
-def test_paired_difference_of_other_tasks() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.normal(size=50)
-    result = metrics.paired_difference("regression", y, y + 0.1, y + 0.3)
-    assert result["mae"] == pytest.approx(-0.2)
-    classes = rng.integers(0, 3, 60)
-    good, chance = np.eye(3)[classes] * 0.7 + 0.1, np.full((60, 3), 1 / 3)
-    assert metrics.paired_difference("multiclass", classes, good, chance)["auc"] == pytest.approx(0.5)
 
 
 def test_six_thousand_people_take_seconds() -> None:
-    y, p = _binary(0, n=6000)
+    y, p = binary_scores(0, n=6000)
     result = metrics.evaluate("binary", y, p, threshold=0.5)
     assert result["auc_high"] - result["auc_low"] < 0.05

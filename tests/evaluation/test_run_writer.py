@@ -71,7 +71,7 @@ def test_stopped_at_the_very_beginning_leaves_nothing(data, tmp_path, monkeypatc
     def stopped(path, text) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_writer, "_write_text", stopped)
+    monkeypatch.setattr(run_writer, "write_json", stopped)
     with pytest.raises(KeyboardInterrupt):
         _writer(tmp_path / "run", data)
     assert not list(tmp_path.iterdir())

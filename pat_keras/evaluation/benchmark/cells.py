@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import pathlib
-import platform
 from typing import Any
 
 import numpy as np
 
-from pat_keras._version import __version__
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import FinetuneConfig
 from pat_keras.errors import RunError
@@ -24,8 +21,6 @@ from pat_keras.evaluation.metrics import People, by_participant
 
 HELD_OUT = ("validation", "test")
 STATES = ("done", "missing", "stale", "damaged")
-
-_PACKAGES = ("keras", "jax", "tensorflow", "numpy", "scikit-learn", "polars")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,17 +134,6 @@ def set_aside(folder: pathlib.Path, path: pathlib.Path) -> None:
     target = folder / "stale" / f"{path.stem}.{digest}{path.suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
     path.replace(target)
-
-
-def versions() -> dict[str, str]:
-    """Of what computes: Python, this package, and those it uses, if they are installed."""
-    found = {"pat_keras": __version__, "python": platform.python_version(), "machine": platform.machine()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _content(arrays: dict[str, np.ndarray]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import pathlib
 import statistics
 from typing import Any
@@ -17,6 +16,7 @@ from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, cell_path
 from pat_keras.evaluation.benchmark.config import BenchmarkConfig
 from pat_keras.evaluation.benchmark.plan import Cell
 from pat_keras.evaluation.benchmark.summary import Found, summarize
+from pat_keras.evaluation.run_files import write_csv, write_json, write_text
 
 
 class Job:
@@ -92,11 +92,10 @@ class Job:
         results = summarize(self.config, self.cells, found)
         if not results["tasks"]:
             raise RunError(f"{self.folder}: no cell is done, so there is nothing to sum up; expected some.")
-        _write(self.folder / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
-        _write(self.folder / "results.md", tables.markdown(results))
-        _write(self.folder / "results.html", page.render(results))
-        with atomic_write(self.folder / "results.csv", overwrite=True, error=RunError) as path:
-            tables.flat(results).write_csv(path)
+        write_json(self.folder / "results.json", results)
+        write_text(self.folder / "results.md", tables.markdown(results))
+        write_text(self.folder / "results.html", page.render(results))
+        write_csv(self.folder / "results.csv", tables.flat(results))
         with atomic_write(self.folder / "predictions.parquet", overwrite=True, error=RunError) as path:
             predictions(found).write_parquet(path)
         return results
@@ -137,8 +136,3 @@ def _rows(cell: Cell, result: CellResult, part: str) -> pl.DataFrame:
     }
     columns = {"participant_id": held.participant_id.tolist(), "window": held.window, "label": held.y, **scores}
     return pl.DataFrame(columns).select(*(pl.lit(value).alias(name) for name, value in constants.items()), pl.all())
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    with atomic_write(path, overwrite=True, error=RunError) as temporary:
-        temporary.write_text(text, encoding="utf-8")

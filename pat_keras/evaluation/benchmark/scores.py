@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pat_keras.errors import RunError
-from pat_keras.evaluation import bootstrap, formulas, metrics
+from pat_keras.evaluation import bootstrap, comparison, formulas, metrics
 from pat_keras.evaluation.benchmark.cells import CellResult
 from pat_keras.evaluation.metrics import PRIMARY
 
@@ -176,7 +176,7 @@ class TaskScores:
         result = {**self._limits("difference", value, np.sum(differences, axis=0) / len(sizes)), "seeds": seeds}
         if self.kind == "binary" and len(seeds) == 1 and len(seeds[0]) == 1:
             one, two = (self.scored[name, sizes[0]][seeds[0][0]].tested for name in (model, other))
-            found = metrics.paired_auc_difference(one.y, one.score, two.score, folds=self.folds)
+            found = comparison.paired_auc_difference(one.y, one.score, two.score, folds=self.folds)
             result["p_value"] = found["p_value"]
         return result
 

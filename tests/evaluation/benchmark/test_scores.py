@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics
 
 from pat_keras.errors import RunError
-from pat_keras.evaluation import metrics
+from pat_keras.evaluation import comparison, metrics
 from pat_keras.evaluation.benchmark.scores import SHOWN, TaskScores
 from tests.evaluation.benchmark.generate import make_result
 
@@ -72,7 +72,7 @@ def test_difference_is_paired_over_people_seeds_and_sizes() -> None:
 def test_one_seed_has_delongs_p_value() -> None:
     one, two = make_result(1, strength=1.5), make_result(2, strength=0.2)
     scores = TaskScores("binary", {("a", "all", 0): [one], ("b", "all", 0): [two]})
-    expected = metrics.paired_auc_difference(one.test.y, one.test.score[:, 1], two.test.score[:, 1])
+    expected = comparison.paired_auc_difference(one.test.y, one.test.score[:, 1], two.test.score[:, 1])
     found = scores.difference("a", "b", ["all"])
     assert found["p_value"] == expected["p_value"]
     assert (found["low"], found["high"]) == pytest.approx((expected["low"], expected["high"]), abs=1e-12)
