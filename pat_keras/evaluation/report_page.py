@@ -48,7 +48,7 @@ table { border-collapse: collapse; margin: .6rem 0 1rem; font-variant-numeric: t
 caption { text-align: left; color: var(--muted); padding-bottom: .3rem; caption-side: top; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--grid); }
 th { font-weight: 600; } thead th { border-bottom: 2px solid var(--muted); } td small { display: block; }
-td { overflow-wrap: anywhere; min-width: 4.5rem; }
+td { overflow-wrap: anywhere; min-width: 5.4rem; }
 @media (max-width: 34rem) { th, td { padding-right: .45rem; font-size: .86rem; } td { min-width: 3.4rem; } }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.2rem; }
 figure { margin: 0; max-width: 34rem; break-inside: avoid; } figure svg { width: 100%; height: auto; display: block; }
