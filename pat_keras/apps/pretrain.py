@@ -24,9 +24,9 @@ from absl import flags
 from pat_keras import config as choices
 from pat_keras.apps import cli
 from pat_keras.apps.inputs import read_cohort
-from pat_keras.apps.training_flags import kept_flags
+from pat_keras.apps.training_flags import kept_flags, resumed
 from pat_keras.config import PretrainConfig
-from pat_keras.errors import ConfigError, RunError
+from pat_keras.errors import ConfigError
 
 if TYPE_CHECKING:
     from pat_keras.data.cohort import Cohort
@@ -193,21 +193,9 @@ def main(argv: Sequence[str]) -> int:
     """The command: returns the exit status."""
 
     def command(values: flags.FlagValues) -> None:
-        run_command(_resumed(argv, values) if values.resume else values)
+        run_command(resumed(argv, values, define_flags) if values.resume else values)
 
     return cli.execute(argv, define_flags(), __doc__ or "", command)
-
-
-def _resumed(argv: Sequence[str], asked: flags.FlagValues) -> flags.FlagValues:
-    """The flags of the run in --out, with those of this call over them."""
-    if asked.out is None:
-        raise ConfigError("--resume: expected --out=RUN, the directory of the run to go on with.")
-    kept = pathlib.Path(asked.out, "flags.txt")
-    if not kept.is_file():
-        raise RunError(f"{kept}: found no such file, so there is no run to resume. Check --out, or leave --resume out.")
-    values = define_flags()
-    values([argv[0], f"--flagfile={kept}", *argv[1:]])
-    return values
 
 
 def run() -> None:

@@ -110,18 +110,29 @@ def with_files(
         ConfigError, RunError: if there is no run to resume, or no such recipe.
     """
 
-    def parsed(path: pathlib.Path) -> flags.FlagValues:
-        fresh = define()
-        fresh([argv[0], f"--flagfile={path}", *argv[1:]])  # of two that set the same, the later one wins
-        return fresh
-
     if not values.resume:
-        return values if values.recipe is None else parsed(recipe_path(values.recipe))
+        return values if values.recipe is None else _parsed(argv, recipe_path(values.recipe), define)
     if values.recipe is not None:
         raise ConfigError("--resume goes on with the settings that the run was started with; leave --recipe out.")
+    return resumed(argv, values, define)
+
+
+def resumed(argv: Sequence[str], values: flags.FlagValues, define: Callable[[], flags.FlagValues]) -> flags.FlagValues:
+    """The flags of the run in --out, with those of this call over them; arguments as for `with_files`.
+
+    Raises:
+        ConfigError, RunError: if there is no run to resume.
+    """
     if values.out is None:
         raise ConfigError("--resume: expected --out=RUN, the directory of the run to go on with.")
     kept = pathlib.Path(values.out, "flags.txt")
     if not kept.is_file():
         raise RunError(f"{kept}: found no such file, so there is no run to resume. Check --out, or leave --resume out.")
-    return parsed(kept)
+    return _parsed(argv, kept, define)
+
+
+def _parsed(argv: Sequence[str], path: pathlib.Path, define: Callable[[], flags.FlagValues]) -> flags.FlagValues:
+    """Fresh flags, from a file and then from the command; of two that set the same, the later one wins."""
+    fresh = define()
+    fresh([argv[0], f"--flagfile={path}", *argv[1:]])
+    return fresh

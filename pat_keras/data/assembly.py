@@ -172,6 +172,15 @@ def _table(rows: list[dict[str, Any]], study: Study) -> pl.DataFrame:
     return table.join(study.people, on="participant_id", how="left", maintain_order="left", validate="m:1")
 
 
+def recording_groups(cohort: Cohort) -> np.ndarray:
+    """(B,) the participant, or for people who share recordings a name for all of them."""
+    if GROUP_COLUMN not in cohort.table.columns:
+        return cohort.participant_id
+    shared = cohort.label(GROUP_COLUMN)
+    names = [f"recording {number:g}" for number in shared]
+    return np.where(np.isnan(shared), cohort.participant_id, np.array(names, dtype=np.str_))
+
+
 def _with_groups(cohort: Cohort) -> Cohort:
     """Adds `same_recording_group` where people share identical days of recording; splits have to keep them together.
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from pat_keras.checkpoints.official import save_official
 from pat_keras.config import PretrainConfig
-from pat_keras.data.assembly import GROUP_COLUMN
+from pat_keras.data.assembly import recording_groups
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
 from pat_keras.data.people import PeopleList, read_people
@@ -170,7 +170,7 @@ class _Pictures(PretrainWatcher):
 
 def _split(cohort: Cohort, name: str, lists: list[PeopleList], config: PretrainConfig) -> _Parts:
     """Rows by part. People who share a recording are one: where one is listed, all are."""
-    people, groups = cohort.participant_id, _groups(cohort)
+    people, groups = cohort.participant_id, recording_groups(cohort)
     tested = np.isin(people, [p for listed in lists for p in listed.test])
     held = np.isin(people, [p for listed in lists for p in listed.validation])
     tested = np.isin(groups, groups[tested])
@@ -188,14 +188,6 @@ def _split(cohort: Cohort, name: str, lists: list[PeopleList], config: PretrainC
         held = free & np.isin(groups, drawn)
         free &= ~held
     return _Parts(*(np.flatnonzero(rows) for rows in (free, held, tested)))
-
-
-def _groups(cohort: Cohort) -> np.ndarray:
-    """(B,) the participant, or for people who share recordings a name for all of them."""
-    if GROUP_COLUMN not in cohort.table.columns:
-        return cohort.participant_id
-    shared = cohort.label(GROUP_COLUMN)
-    return np.where(np.isnan(shared), cohort.participant_id, np.array([f"recording {x:g}" for x in shared]))
 
 
 def _check_lists(lists: list[PeopleList], cohorts: Mapping[str, Cohort]) -> None:

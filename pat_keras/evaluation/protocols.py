@@ -14,7 +14,7 @@ import polars as pl
 
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data import splits
-from pat_keras.data.assembly import GROUP_COLUMN
+from pat_keras.data.assembly import recording_groups
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.people import read_people
 from pat_keras.data.split_parts import take_people
@@ -98,16 +98,9 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
     }
     if classes:
         account["people_by_class"] = _people_by_class(people.y, classes)
-    return LabelledData(cohort, activity, y, cohort.participant_id, _groups(cohort), classes, account, without_label)
-
-
-def _groups(cohort: Cohort) -> np.ndarray:
-    """(B,) the participant, or for people who share recordings a name for all of them."""
-    if GROUP_COLUMN not in cohort.table.columns:
-        return cohort.participant_id
-    shared = cohort.label(GROUP_COLUMN)
-    names = [f"recording {number:g}" for number in shared]
-    return np.where(np.isnan(shared), cohort.participant_id, np.array(names, dtype=np.str_))
+    return LabelledData(
+        cohort, activity, y, cohort.participant_id, recording_groups(cohort), classes, account, without_label
+    )
 
 
 def _complete(cohort: Cohort, config: FinetuneConfig) -> np.ndarray:
