@@ -27,26 +27,23 @@ def load_preset(name: str, *, cache: str | os.PathLike[str] | None = None) -> PA
     Raises:
         CheckpointError: if there is no such preset, it can't be fetched, or the file is not what it should be.
     """
-    path = registry.fetch(name, verify=lambda path: _verify_preset(name, path), cache=cache)
-    model = load_official(path)
+    model = load_official(_preset_path(name, cache))
     assert isinstance(model, PATEncoder)  # _verify_preset
     return model
 
 
 def load_weights(source: str | os.PathLike[str]) -> Model:
-    """A model from a preset's name, the path of any official file, or that of a .keras file of ours.
+    """A model from a preset's name, the path of any official file, of a .keras file of ours, or of a run.
+
+    Args:
+        source: a name of `registry.PRESETS`; a file; or the run directory of `pat-pretrain`, for its encoder.
 
     Raises:
         CheckpointError: if `source` is none of these, or the file is not what it should be.
     """
-    if str(source) in registry.PRESETS:
-        return load_preset(str(source))
-    path = pathlib.Path(source)
-    if not path.exists():
-        raise CheckpointError(
-            f"{source}: found neither such a file nor a preset of that name, expected the path of an official .h5 "
-            f"file, of a .keras file, or one of {', '.join(registry.PRESETS)}. Check the spelling."
-        )
+    path = weights_path(source)
+    if path.is_dir():
+        path = _pretrained(path)
     model = load_model(path) if path.suffix == ".keras" else load_official(path)
     if isinstance(model, BaselineNetwork):
         raise CheckpointError(
@@ -54,6 +51,34 @@ def load_weights(source: str | os.PathLike[str]) -> Model:
             "PATClassifier or PATMaskedAutoencoder. pat.load_model reads it as it is."
         )
     return model
+
+
+def weights_path(source: str | os.PathLike[str]) -> pathlib.Path:
+    """Where the file of these weights lies; that of a preset is downloaded if the cache does not hold it.
+
+    Raises:
+        CheckpointError: if `source` is neither a preset nor a file.
+    """
+    if str(source) in registry.PRESETS:
+        return _preset_path(str(source))
+    path = pathlib.Path(source)
+    if not path.exists():
+        raise CheckpointError(
+            f"{source}: found neither such a file nor a preset of that name, expected the path of an official .h5 "
+            "file, of a .keras file, of a run directory of pat-pretrain, or one of "
+            f"{', '.join(registry.PRESETS)}. Check the spelling."
+        )
+    return path
+
+
+def load_encoder(source: str | os.PathLike[str]) -> PATEncoder:
+    """The encoder of what `load_weights` loads.
+
+    Raises:
+        CheckpointError: as `load_weights`.
+    """
+    model = load_weights(source)
+    return model if isinstance(model, PATEncoder) else model.encoder
 
 
 def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork:
@@ -84,6 +109,21 @@ def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork:
             "BaselineNetwork. keras.saving.load_model loads other models."
         )
     return model
+
+
+def _preset_path(name: str, cache: str | os.PathLike[str] | None = None) -> pathlib.Path:
+    return registry.fetch(name, verify=lambda path: _verify_preset(name, path), cache=cache)
+
+
+def _pretrained(folder: pathlib.Path) -> pathlib.Path:
+    """The encoder in a run directory of pat-pretrain."""
+    path = folder / "encoder.keras"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder}: found a folder without encoder.keras, expected the run directory of a finished pat-pretrain. "
+            "Finish it with pat-pretrain --resume; of another folder, name the file itself."
+        )
+    return path
 
 
 def _verify_preset(name: str, path: pathlib.Path) -> None:

@@ -17,6 +17,7 @@ import polars as pl
 
 from pat_keras.data.cohort_checks import BLOCK, check_activity
 from pat_keras.data.files import atomic_write
+from pat_keras.data.stored_activity import StoredActivity, reading
 from pat_keras.errors import CohortError, LabelError
 
 _METADATA_KEY = "pat_keras"
@@ -30,11 +31,24 @@ def read_parquet(path: str | os.PathLike[str]) -> tuple[np.ndarray, pl.DataFrame
         CohortError: if there is no such file, it is not Parquet or damaged, it has no column `activity` of numbers of
             equal length, or its metadata are of a newer format.
     """
+    stored, table, metadata = open_parquet(path)
+    activity = np.empty(stored.shape, np.float32)
+    for first in range(0, len(stored), BLOCK):  # read at once, polars would hold it three times
+        activity[first : first + BLOCK] = stored[first : first + BLOCK]
+    return activity, table, metadata
+
+
+def open_parquet(path: str | os.PathLike[str]) -> tuple[StoredActivity, pl.DataFrame, dict[str, Any]]:
+    """As `read_parquet`, but the activity stays in the file until a part of it is asked for.
+
+    Raises:
+        CohortError: as `read_parquet`; what is wrong with the activity itself is found when it is read.
+    """
     path = pathlib.Path(path)
     if not path.is_file():
         found = "this is a folder" if path.is_dir() else "there is no such file"
         raise CohortError(f"{path}: {found}, expected a cohort (.parquet). Check the path; pat-prepare makes cohorts.")
-    try:
+    with reading(path):
         schema = pl.read_parquet_schema(path)
         if "activity" not in schema or "participant_id" not in schema:
             missing = [name for name in ("participant_id", "activity") if name not in schema]
@@ -43,48 +57,8 @@ def read_parquet(path: str | os.PathLike[str]) -> tuple[np.ndarray, pl.DataFrame
                 "Expected participant_id (text) and activity (a list of minutes in each row). Rename or add them."
             )
         table = pl.read_parquet(path, columns=[name for name in schema if name != "activity"])
-        activity = _read_activity(path, schema["activity"], table.height)
-        stored = pl.read_parquet_metadata(path).get(_METADATA_KEY)
-    except (pl.exceptions.PolarsError, OSError) as problem:
-        raise CohortError(
-            f"{path}: can't be read as Parquet ({str(problem).splitlines()[0]}), expected a cohort. The file is of "
-            "another kind, cut off or damaged: make it again."
-        ) from None
-    return activity, table, _decode_metadata(stored, path)
-
-
-def _read_activity(path: pathlib.Path, dtype: pl.DataType, n_windows: int) -> np.ndarray:
-    """(B, T) float32, block by block: read at once, polars would hold it three times."""
-    inner = getattr(dtype, "inner", None)
-    if not isinstance(dtype, (pl.Array, pl.List)) or inner is None or not inner.is_numeric():
-        raise CohortError(
-            f"{path}: column activity has the type {dtype}, expected a list of numbers in each row (float32, NaN or "
-            "null for missing minutes). Write it so."
-        )
-    column = pl.col("activity")
-    lazy = pl.scan_parquet(path).select(column)
-    if isinstance(dtype, pl.Array):
-        low = high = dtype.shape[0]
-    else:
-        lengths = lazy.select(low=column.list.len().min(), high=column.list.len().max()).collect()
-        low, high = (value or 0 for value in lengths.row(0))
-    if low != high:
-        raise CohortError(
-            f"{path}: the lists in column activity have from {low} to {high} minutes, expected the same length in "
-            "every row. Cut the recordings to windows of equal length."
-        )
-    activity = np.empty((n_windows, low), np.float32)
-    fixed = lazy.select(column.cast(pl.Array(pl.Float32, low)))
-    absent = 0
-    for first in range(0, n_windows, BLOCK):
-        block = fixed.slice(first, BLOCK).collect().to_series()
-        absent += block.null_count()
-        activity[first : first + BLOCK] = block.to_numpy()
-    if absent:
-        raise CohortError(
-            f"{path}: {absent} of {n_windows} rows have no activity, expected {low} minutes in each. Drop them."
-        )
-    return activity
+        metadata = pl.read_parquet_metadata(path).get(_METADATA_KEY)
+    return StoredActivity(path, schema["activity"], table.height), table, _decode_metadata(metadata, path)
 
 
 def _decode_metadata(stored: str | None, path: pathlib.Path) -> dict[str, Any]:

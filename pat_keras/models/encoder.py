@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from pat_keras.config import WEEK_MINUTES, EncoderConfig
+from pat_keras.config.embed import POOLING
 from pat_keras.errors import ConfigError
 from pat_keras.models.attention import UNSEEN, on_accelerator
 from pat_keras.models.layers import (
@@ -138,29 +139,46 @@ class PATEncoder(keras.Model):
         return ops.mean(tokens * seen, axis=1) / share
 
     def embed(
-        self, x: np.ndarray, batch_size: int = 32, *, wear: np.ndarray | None = None, min_worn_share: float = 0.5
+        self,
+        x: np.ndarray,
+        batch_size: int = 32,
+        *,
+        wear: np.ndarray | None = None,
+        min_worn_share: float = 0.5,
+        pooling: str = "mean",
     ) -> np.ndarray:
-        """One vector a week, the mean of its tokens: (B, T) standardised minutes -> numpy (B, D) float32.
+        """One vector a week, of its tokens: (B, T) standardised minutes -> numpy (B, D), or (B, 2 D), float32.
 
         Args:
             x: (B, T) standardised minutes.
             batch_size: people a step.
             wear: (B, T), true where a minute was recorded and worn; None if all were. See `call`.
             min_worn_share: of a patch's minutes, for the patch to be seen.
+            pooling: "mean" of the (seen) tokens, as in the paper; or "mean_std": then their standard deviations, too.
 
         Raises:
-            ConfigError: if x is not (B, T), or T is not a multiple of the patch size.
+            ConfigError: if x is not (B, T), T is not a multiple of the patch size, or there is no such pooling.
         """
         check_minutes(np.shape(x), self.config.patch_size)
-        result = np.zeros((len(x), self.config.embed_dim), dtype=np.float32)
+        if pooling not in POOLING:
+            raise ConfigError(f"PATEncoder: pooling is {pooling!r}, expected one of {', '.join(POOLING)}.")
+        width = self.config.embed_dim
+        result = np.zeros((len(x), width * (1 + (pooling == "mean_std"))), dtype=np.float32)
         for low in range(0, len(x), batch_size):
             batch = slice(low, low + batch_size)
-            minutes = np.asarray(x[batch], dtype=np.float32)
+            minutes, seen = np.asarray(x[batch], dtype=np.float32), None
             if wear is None:
-                result[batch] = np.asarray(self.predict_on_batch(minutes), dtype=np.float32).mean(axis=1)
+                tokens = self.predict_on_batch(minutes)
             else:
-                pooled = self.pool(ops.convert_to_tensor(minutes), False, np.asarray(wear[batch]), min_worn_share)
-                result[batch] = np.asarray(ops.convert_to_numpy(pooled), dtype=np.float32)
+                worn = np.asarray(wear[batch])
+                seen = np.asarray(ops.convert_to_numpy(self.patches_seen(worn, min_worn_share)))
+                minutes = ops.convert_to_tensor(minutes)
+                tokens = ops.convert_to_numpy(self(minutes, False, wear=worn, min_worn_share=min_worn_share))
+            tokens = np.asarray(tokens, dtype=np.float32)
+            mean = _mean(tokens, seen)
+            result[batch, :width] = mean
+            if pooling == "mean_std":
+                result[batch, width:] = np.sqrt(_mean((tokens - mean[:, None]) ** 2, seen))
         return result
 
     def iter_attention_scores(
@@ -213,3 +231,12 @@ class PATEncoder(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PATEncoder:
         """The inverse of `get_config`."""
         return cls(**{**config, "config": EncoderConfig.from_dict(config["config"])})
+
+
+def _mean(tokens: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+    """The mean of the seen tokens of each week, 0 where none is: (B, N, D), (B, N) -> (B, D)."""
+    if seen is None:
+        return tokens.mean(axis=1)
+    # Written so that with every patch seen it is the mean above to the last bit.
+    share = np.maximum(seen.mean(axis=1, dtype=np.float32), np.float32(1 / seen.shape[1]))
+    return (tokens * seen[..., None]).mean(axis=1) / share[:, None]

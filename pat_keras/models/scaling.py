@@ -46,6 +46,10 @@ class Standardization(layers.Layer):
         layer.set_statistics(standardizer.mean, standardizer.scale)
         return layer
 
+    def standardizer(self) -> Standardizer:
+        """The inverse of `of`."""
+        return Standardizer(self.kind, np.array(self.mean), np.array(self.scale))
+
     def build(self, input_shape: Any) -> None:
         """Create the statistics, neutral until `set_statistics`."""
         self.mean = self.add_weight(name="mean", shape=(self.length,), initializer="zeros", trainable=False)

@@ -11,21 +11,22 @@ import pathlib
 import keras
 import numpy as np
 
-from pat_keras.checkpoints.weights import load_weights
-from pat_keras.config import EncoderConfig, FinetuneConfig
+from pat_keras.config import FinetuneConfig
 from pat_keras.data.smoothing import smooth
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
-from pat_keras.errors import CohortError, ConfigError
+from pat_keras.errors import ConfigError
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import PATEncoder
+from pat_keras.models.missing import check_seen
 from pat_keras.models.networks import BaselineNetwork
 from pat_keras.models.predictor import Predictor, probabilities
-from pat_keras.training.augmentation import Augmentation, augments, check_augmentation
+from pat_keras.training.augmentation import Augmentation, augments
 from pat_keras.training.loop import Part, Row, Watcher, predict
 from pat_keras.training.losses import soft_targets
 from pat_keras.training.recalibration import apply_to, recalibration_of
 from pat_keras.training.stages import run_stages
+from pat_keras.training.start import build_model, check_seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,84 +43,6 @@ class Fitted:
     model: Predictor
     history: list[Row]
     predictions: dict[str, np.ndarray]
-
-
-def build_encoder(config: FinetuneConfig) -> PATEncoder:
-    """The encoder to start from: that of the weights, or one with random weights.
-
-    Raises:
-        CheckpointError: if the weights can't be loaded.
-    """
-    policy = config.precision
-    if not config.weights:
-        shape = EncoderConfig.of_size(config.size, embedding=config.embedding, dropout=config.dropout)
-        return PATEncoder(shape, dtype=policy)
-    loaded = load_weights(config.weights)
-    loaded = loaded if isinstance(loaded, PATEncoder) else loaded.encoder
-    # Built anew, since a dropout rate and a precision are set when a model is made.
-    encoder = PATEncoder(dataclasses.replace(loaded.config, dropout=config.dropout), dtype=policy)
-    encoder.set_weights(loaded.get_weights())
-    return encoder
-
-
-def build_model(config: FinetuneConfig, length: int, num_classes: int = 2) -> Predictor:
-    """The model to start from, for scaled windows of `length` minutes: PAT with a new head, or another network.
-
-    Raises:
-        CheckpointError: if the weights can't be loaded.
-        ConfigError: if a network other than PAT does not fit the windows.
-    """
-    if config.model != "pat":
-        return BaselineNetwork(config.model, length, config.task, num_classes)
-    return PATClassifier(
-        build_encoder(config),
-        config.head,
-        config.task,
-        num_classes,
-        config.dropout,
-        min_worn_share=config.min_worn_share if config.missing == "mask" else None,
-        dtype=config.precision,
-    )
-
-
-def check_start(config: FinetuneConfig, length: int, activity: np.ndarray | None = None) -> None:
-    """See, before anything is done, that there is a model to start from, and that it fits the windows.
-
-    Args:
-        config: of the training.
-        length: of the windows, in minutes.
-        activity: (B, T) raw minutes of all windows to be learned from or predicted, if their missing ones are to be
-            looked at too.
-
-    Raises:
-        CheckpointError: if the weights can't be loaded.
-        ConfigError: if the model, its patches or an augmentation don't fit.
-        CohortError: if a model that masks missing minutes would see nothing of a window.
-    """
-    check_augmentation(config, length)
-    if config.model != "pat":
-        build_model(config, length)
-        return
-    patch_size = build_encoder(config).config.patch_size
-    if length % patch_size:
-        raise ConfigError(
-            f"The windows have {length} minutes, which is not a multiple of the {patch_size} minutes of a patch of "
-            "this model. Prepare windows of whole days, or choose a size whose patches fit."
-        )
-    if activity is not None and config.missing == "mask":
-        _check_seen(activity, patch_size, config.min_worn_share)
-
-
-def _check_seen(activity: np.ndarray, patch_size: int, min_worn_share: float) -> None:
-    """Raise a CohortError if a week has no patch that a PAT with a mask would look at."""
-    known = ~np.isnan(activity).reshape(len(activity), -1, patch_size)
-    unseen = int((~(known.mean(axis=2) >= min_worn_share).any(axis=1)).sum())
-    if unseen:
-        raise CohortError(
-            f"{unseen} of {len(activity)} windows have no patch of {patch_size} minutes of which a share of "
-            f"{min_worn_share:g} is known, expected some in every window. Leave out windows that were hardly "
-            "worn (pat-prepare --min_worn_minutes --min_valid_days), or lower --min_worn_share."
-        )
 
 
 def class_weights(y: np.ndarray, kind: str) -> dict[float, float]:
@@ -167,7 +90,7 @@ def train_split(
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
     model = build_model(config, activity.shape[1], classes)
     if config.model == "pat" and config.missing == "mask":
-        _check_seen(activity, model.encoder.config.patch_size, config.min_worn_share)
+        check_seen(activity, model.encoder.config.patch_size, config.min_worn_share)
     rows = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}
     minutes = smooth(activity) if config.smoothing == "savitzky_golay" else activity
     standardizer, scaled = _scaled(minutes, rows, config.scaling)

@@ -1,0 +1,124 @@
+"""Raw minutes in, one vector a week out: an encoder with what has to happen to minutes before it.
+
+Axes: B windows, T minutes, D embed_dim, F features (D, or 2 D for mean and deviation).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pat_keras.config.embed import EmbedConfig
+from pat_keras.data.smoothing import smooth
+from pat_keras.data.standardize import Standardizer
+from pat_keras.errors import ConfigError
+from pat_keras.models.encoder import PATEncoder
+from pat_keras.models.layers import check_minutes
+from pat_keras.models.mae import PATMaskedAutoencoder
+from pat_keras.models.missing import check_complete, check_seen
+from pat_keras.models.predictor import Predictor
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """What a model's file holds beside its encoder.
+
+    Attributes:
+        encoder: of the model.
+        standardizer: the scaling under which it was trained; None if the file does not hold it.
+        smoothing: of raw minutes before scaling.
+        min_worn_share: None unless it was trained with missing minutes masked.
+    """
+
+    encoder: PATEncoder
+    standardizer: Standardizer | None = None
+    smoothing: str = "none"
+    min_worn_share: float | None = None
+
+    @classmethod
+    def of(cls, model: PATEncoder | Predictor | PATMaskedAutoencoder) -> Held:
+        """Of any model that has a PAT encoder."""
+        if isinstance(model, PATEncoder):
+            return cls(model)
+        if not isinstance(model, Predictor):
+            return cls(model.encoder)
+        scaling = None if model.standardization is None else model.standardization.standardizer()
+        return cls(model.encoder, scaling, model.smoothing, model.min_worn_share)
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedder:
+    """Embeds windows of raw minutes.
+
+    Attributes:
+        encoder: takes standardised minutes.
+        standardizer: their scaling.
+        smoothing: "none" or "savitzky_golay", before scaling.
+        pooling: of the tokens, see `PATEncoder.embed`.
+        min_worn_share: None if no minute is missing; a number from 0 to 1: missing minutes are NaN, and patches with a
+            smaller share of known minutes are neither attended to nor pooled.
+    """
+
+    encoder: PATEncoder
+    standardizer: Standardizer
+    smoothing: str = "none"
+    pooling: str = "mean"
+    min_worn_share: float | None = None
+
+    def embed(self, activity: np.ndarray, batch_size: int = 32) -> np.ndarray:
+        """(B, T) raw minutes -> (B, F) float32."""
+        x = self.standardizer.apply(smooth(activity) if self.smoothing == "savitzky_golay" else activity)
+        if self.min_worn_share is None:
+            return self.encoder.embed(x, batch_size, pooling=self.pooling)
+        wear = ~np.isnan(x)
+        share = self.min_worn_share
+        return self.encoder.embed(x, batch_size, wear=wear, min_worn_share=share, pooling=self.pooling)
+
+    @classmethod
+    def fit(cls, held: Held, activity: np.ndarray, config: EmbedConfig) -> Embedder:
+        """The embedder of a model's encoder, with the model's own scaling or one that is fitted on these windows.
+
+        Args:
+            held: the encoder and what its file holds beside it.
+            activity: (B, T) raw minutes, NaN = missing: an array, or anything that gives one when it is sliced.
+            config: of scaling, pooling and missing minutes.
+
+        Raises:
+            ConfigError: if T is not a multiple of the patch size or not the length of the model's scaling, or another
+                scaling than its own is asked of a model that was trained on smoothed minutes.
+            CohortError: if minutes are missing that are not masked, a window has no patch to look at, or a minute is
+                missing in all windows.
+        """
+        patch_size = held.encoder.config.patch_size
+        check_minutes(activity.shape, patch_size)
+        share = held.min_worn_share if config.missing == "auto" else config.min_worn_share
+        if config.missing == "refuse" or share is None:
+            share = None
+            check_complete(activity, "mask them by missing='mask' (--missing=mask)")
+        else:
+            check_seen(activity, patch_size, share)
+        standardizer = held.standardizer
+        if standardizer is None or config.standardize != "auto":
+            if held.smoothing != "none":
+                raise ConfigError(
+                    f"standardize is {config.standardize!r}, and the weights are of a model that was trained on "
+                    "smoothed minutes and holds their scaling; expected 'auto', which takes it."
+                )
+            kind = "per_minute" if config.standardize == "auto" else config.standardize
+            standardizer = Standardizer.fit(activity, kind)
+        elif standardizer.kind == "per_minute" and standardizer.mean.size != activity.shape[1]:
+            raise ConfigError(
+                f"The windows have {activity.shape[1]} minutes, and the weights are of a model that was trained on "
+                f"windows of {standardizer.mean.size}. Prepare windows of that length, or fit another scaling "
+                "(--standardize)."
+            )
+        return cls(held.encoder, standardizer, held.smoothing, config.pooling, share)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the features (F,): pat_00, pat_01, ... of the means, then pat_std_00, ... of the deviations."""
+        width = self.encoder.config.embed_dim
+        digits = len(str(width - 1))
+        kinds = ["pat"] if self.pooling == "mean" else ["pat", "pat_std"]
+        return [f"{kind}_{i:0{digits}d}" for kind in kinds for i in range(width)]
