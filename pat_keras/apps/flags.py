@@ -26,10 +26,14 @@ def define_output(values: flags.FlagValues, help_text: str) -> None:
 _FINETUNE_HELP = {
     "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",
     "model": "pat, or a network that the paper set beside it: lstm, cnn1d, cnn3d, convlstm.",
-    "weights": "Weights to start from: the path of an official .h5 file, or a preset such as pat_large_29k. Empty for "
-    "random weights.",
+    "weights": "Weights to start from: a preset such as pat_large_29k (list shows all), the path of an official .h5 "
+    "file, or the run directory of pat-pretrain. Empty for random weights.",
     "size": "Size of the encoder, where --weights does not tell it.",
-    "embedding": "Patch embedding of the encoder, where --weights does not tell it.",
+    "embedding": "Patch embedding of the encoder. auto: that of --weights, linear without. conv and conv_linear can "
+    "also be put before the transformer blocks of linear --weights; see --embedding_start.",
+    "embedding_start": "What such a new embedding starts from. distilled: fitted on the training people of each split "
+    "to give the tokens that the blocks know, before fine-tuning begins. exact (conv_linear): gives them to rounding. "
+    "random: tokens that mean nothing to the blocks yet. Not given: exact for conv_linear, distilled for conv.",
     "head": "official: dropout, a hidden layer of 128, an output. linear: dropout and an output.",
     "mode": "full: everything learns. linear_probe: the encoder stays exactly as it is. two_stage: first the head "
     "alone for --probe_epochs, then everything.",
@@ -91,7 +95,8 @@ _FINETUNE_CHOICES = {
     "task": choices.TASKS,
     "model": choices.MODELS,
     "size": choices.SIZES,
-    "embedding": choices.EMBEDDINGS,
+    "embedding": ("auto", *choices.EMBEDDINGS),
+    "embedding_start": choices.STARTS,
     "head": choices.HEADS,
     "mode": choices.MODES,
     "schedule": choices.SCHEDULES,

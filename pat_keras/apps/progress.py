@@ -40,6 +40,10 @@ class TrainingProgress(Watcher):
         self._split = name
         self._close_events()
 
+    def on_note(self, text: str) -> None:
+        """Print it."""
+        print(f"{self._split}: {text}", flush=True)
+
     def on_start(self, stage: str, steps: int) -> None:
         """Open a bar."""
         self._bar = tqdm(

@@ -42,8 +42,6 @@ def load_weights(source: str | os.PathLike[str]) -> Model:
         CheckpointError: if `source` is none of these, or the file is not what it should be.
     """
     path = weights_path(source)
-    if path.is_dir():
-        path = _pretrained(path)
     model = load_model(path) if path.suffix == ".keras" else load_official(path)
     if isinstance(model, BaselineNetwork):
         raise CheckpointError(
@@ -54,10 +52,10 @@ def load_weights(source: str | os.PathLike[str]) -> Model:
 
 
 def weights_path(source: str | os.PathLike[str]) -> pathlib.Path:
-    """Where the file of these weights lies; that of a preset is downloaded if the cache does not hold it.
+    """Where the file of these weights lies; that of a preset is downloaded if it is not here.
 
     Raises:
-        CheckpointError: if `source` is neither a preset nor a file.
+        CheckpointError: if `source` is neither a preset nor a file, nor the run directory of a pretraining.
     """
     if str(source) in registry.PRESETS:
         return _preset_path(str(source))
@@ -68,7 +66,7 @@ def weights_path(source: str | os.PathLike[str]) -> pathlib.Path:
             "file, of a .keras file, of a run directory of pat-pretrain, or one of "
             f"{', '.join(registry.PRESETS)}. Check the spelling."
         )
-    return path
+    return _pretrained(path) if path.is_dir() else path
 
 
 def load_encoder(source: str | os.PathLike[str]) -> PATEncoder:

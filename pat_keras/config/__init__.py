@@ -1,12 +1,9 @@
 """What a model and an experiment are, as frozen dataclasses. Standard library only."""
 
-from pat_keras.config.encoder import EMBEDDINGS, SIZES, WEEK_MINUTES, EncoderConfig
-from pat_keras.config.finetune import (
+from pat_keras.config.choices import (
     AVERAGING,
     CLASS_WEIGHTS,
     CROSS_VALIDATION,
-    ENCODER_RATE_PRETRAINED,
-    ENCODER_RATE_RANDOM,
     HEADS,
     JIT,
     KINDS,
@@ -23,8 +20,9 @@ from pat_keras.config.finetune import (
     SPLITS,
     STANDARDIZE,
     TASKS,
-    FinetuneConfig,
 )
+from pat_keras.config.encoder import EMBEDDINGS, SIZES, STARTS, WEEK_MINUTES, EncoderConfig
+from pat_keras.config.finetune import ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
 from pat_keras.config.pretrain import (
     LOSSES,
     ORDERS,
@@ -32,7 +30,6 @@ from pat_keras.config.pretrain import (
     OUTPUTS,
     PERMUTATIONS,
     PRETRAIN_RATES,
-    STARTS,
     PretrainConfig,
 )
 

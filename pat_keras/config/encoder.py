@@ -12,6 +12,7 @@ from typing import Any
 from pat_keras.errors import ConfigError
 
 EMBEDDINGS = ("linear", "conv", "conv_linear")
+STARTS = ("random", "distilled", "exact")  # of a convolutional embedding on linear weights
 WEEK_MINUTES = 7 * 24 * 60
 
 _SIZES: dict[str, dict[str, int]] = {

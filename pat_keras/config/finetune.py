@@ -5,29 +5,28 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pat_keras.config.encoder import EMBEDDINGS, SIZES
+from pat_keras.config.checks import FRACTION, POSITIVE, Bounds, check_values
+from pat_keras.config.choices import (
+    AVERAGING,
+    CLASS_WEIGHTS,
+    HEADS,
+    JIT,
+    MISSING,
+    MODELS,
+    MODES,
+    MONITORS,
+    OPTIMIZERS,
+    PRECISIONS,
+    RECALIBRATION,
+    SCHEDULES,
+    SMOOTHING,
+    SPLITS,
+    STANDARDIZE,
+    TASKS,
+)
+from pat_keras.config.combinations import check_together
+from pat_keras.config.encoder import EMBEDDINGS, SIZES, STARTS
 from pat_keras.errors import ConfigError
-
-TASKS = ("binary", "multiclass", "regression")
-# PAT, and the networks that the paper set beside it, with their names in print.
-MODEL_TITLES = {"pat": "PAT", "lstm": "LSTM", "cnn1d": "CNN-1D", "cnn3d": "CNN-3D", "convlstm": "ConvLSTM"}
-MODELS = tuple(MODEL_TITLES)
-HEADS = ("official", "linear")
-MODES = ("full", "linear_probe", "two_stage")
-SCHEDULES = ("constant", "cosine")
-OPTIMIZERS = ("adam", "sgd")
-CLASS_WEIGHTS = ("balanced", "paper", "none")
-KINDS = ("per_minute", "per_recording", "cohort", "none")  # of scaling
-STANDARDIZE = ("auto", *KINDS, "paper")
-SMOOTHING = ("none", "savitzky_golay")
-MISSING = ("refuse", "mask")
-SPLITS = ("holdout", "kfold", "leave_one_out", "list", "column")
-CROSS_VALIDATION = ("kfold", "leave_one_out")  # the splits that test everybody
-AVERAGING = ("none", "ema", "swa")
-RECALIBRATION = ("none", "prior", "platt")
-MONITORS = ("auto", "auc", "loss")
-PRECISIONS = ("float32", "mixed_bfloat16")
-JIT = ("auto", "on", "off")
 
 # Learning rates of the encoder where none is given: small for weights that have learned something, larger for random
 # ones.
@@ -42,9 +41,16 @@ class FinetuneConfig:
     Attributes:
         task: "binary" (labels 0 and 1), "multiclass" (whole numbers) or "regression".
         model: "pat", or a network that the paper set beside it: "lstm", "cnn1d", "cnn3d" or "convlstm".
-        weights: path of an official file or name of a preset to start from; empty for random weights.
+        weights: what to start from: the path of an official file, of one of ours or of a run of `pat-pretrain`, or the
+            name of a preset; empty for random weights.
         size: of the encoder where `weights` is empty; a file tells its own.
-        embedding: likewise.
+        embedding: of the encoder's patches; "auto" for that of the weights, and linear where they are random. With
+            linear weights, "conv" and "conv_linear" put a new embedding before their transformer blocks; with others,
+            "linear" changes nothing.
+        embedding_start: of such a new embedding: "distilled", fitted on the training people of each split to give the
+            tokens of the linear one; "exact", of conv_linear alone, which gives them to float32 rounding; or "random",
+            whose tokens mean nothing to blocks that learned from others. None: exact for conv_linear, distilled for
+            conv.
         head: "official" (the authors' hidden layer of 128) or "linear".
         mode: "full" trains everything; "linear_probe" freezes the encoder; "two_stage" trains the head alone for
             `probe_epochs`, then everything.
@@ -113,7 +119,8 @@ class FinetuneConfig:
     model: str = "pat"
     weights: str = ""
     size: str = "small"
-    embedding: str = "linear"
+    embedding: str = "auto"
+    embedding_start: str | None = None
     head: str = "official"
     mode: str = "full"
     probe_epochs: int = 20
@@ -162,63 +169,18 @@ class FinetuneConfig:
     subgroups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                expected = f"at least {least:g}" if most == _ANY else f"a number from {least:g} to {most:g}"
-                raise ConfigError(f"{name} is {value}, expected {expected}.")
-        for name in ("validation_fraction", "test_fraction", "layer_decay", "ema_decay"):
-            if not 0 < getattr(self, name) < 1 and (name, getattr(self, name)) != ("layer_decay", 1):
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number between 0 and 1.")
-        for name in ("head_learning_rate", "encoder_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                hint = " To keep the encoder as it is, use mode linear_probe." if name.startswith("enc") else ""
-                raise ConfigError(f"{name} is {value}, expected a positive number.{hint}")
-        for name, least in (("schedule_epochs", 1), ("train_size", 2), ("split_seed", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"{name} is {value}, expected at least {least}.")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}, expected a number from 0 up to 1.")
-        self._check_together()
+        if self.encoder_learning_rate is not None and not POSITIVE.allow(self.encoder_learning_rate):
+            raise ConfigError(
+                f"encoder_learning_rate is {self.encoder_learning_rate}, expected {POSITIVE}. To keep the encoder as "
+                "it is, use mode linear_probe."
+            )
+        check_values(self, _CHOICES, _BOUNDS)
+        check_together(self)
 
-    def _check_together(self) -> None:
-        """Raise a ConfigError for settings that are each allowed and don't go together."""
-        if self.task == "regression":
-            for name, neutral in _OF_CLASSES.items():
-                if getattr(self, name) != neutral:
-                    raise ConfigError(
-                        f"{name} is {getattr(self, name)!r}, which is for classes, and the task is regression; "
-                        f"expected {neutral!r}."
-                    )
-            if self.monitor == "auc":
-                raise ConfigError("monitor is 'auc', but a regression has none; expected loss or auto.")
-        if self.task == "multiclass" and self.class_weight == "paper":
-            raise ConfigError("class_weight is 'paper', which is for two classes; expected balanced or none.")
-        if self.task == "multiclass" and self.recalibration == "platt":
-            raise ConfigError("recalibration is 'platt', which is for two classes; expected prior or none.")
-        if self.model != "pat":
-            default = {field.name: field.default for field in dataclasses.fields(self)}
-            for name in _OF_PAT:
-                if getattr(self, name) != default[name]:
-                    raise ConfigError(
-                        f"{name} is {getattr(self, name)!r}, which is for PAT alone, and the model is {self.model!r}; "
-                        f"expected {default[name]!r}."
-                    )
-        if self.unfreeze_epochs and self.mode == "linear_probe":
-            raise ConfigError(
-                f"unfreeze_epochs is {self.unfreeze_epochs}, by which the encoder learns step by step, and the mode is "
-                "linear_probe, in which it never does; expected 0, or mode full."
-            )
-        if (self.split == "list") != bool(self.test_people):
-            raise ConfigError(
-                f"split is {self.split!r} and test_people {self.test_people!r}; expected both split 'list' and the "
-                "list of those to be tested, or neither."
-            )
+    @property
+    def start(self) -> str:
+        """How a convolutional embedding starts on linear weights, the default filled in."""
+        return self.embedding_start or ("exact" if self.embedding == "conv_linear" else "distilled")
 
     @property
     def encoder_rate(self) -> float:
@@ -249,13 +211,12 @@ class FinetuneConfig:
         return {**values, **lists}
 
 
-_ANY = float("inf")
-
 _CHOICES = {
     "task": TASKS,
     "model": MODELS,
     "size": SIZES,
-    "embedding": EMBEDDINGS,
+    "embedding": ("auto", *EMBEDDINGS),
+    "embedding_start": STARTS,
     "head": HEADS,
     "mode": MODES,
     "schedule": SCHEDULES,
@@ -271,35 +232,22 @@ _CHOICES = {
     "precision": PRECISIONS,
     "jit": JIT,
 }
-_RANGES = {
-    "batch_size": (1, _ANY),
-    "epochs": (1, _ANY),
-    "patience": (1, _ANY),
-    "probe_epochs": (1, _ANY),
-    "folds": (2, _ANY),
-    "unfreeze_epochs": (0, _ANY),
-    "warmup_epochs": (0, _ANY),
-    "seed": (0, _ANY),
-    "weight_decay": (0, 1e9),
-    "label_smoothing": (0, 0.99),
-    "focal_gamma": (0, 100),
-    "mixup": (0, 100),
-    "augment_minutes": (0, 24 * 60),
-    "augment_scale": (0, 10),
-    "augment_mask_hours": (0, _ANY),
-    "min_worn_share": (0, 1),
+_BOUNDS = {
+    **dict.fromkeys(("batch_size", "epochs", "patience", "probe_epochs", "schedule_epochs"), Bounds(1)),
+    **dict.fromkeys(("unfreeze_epochs", "warmup_epochs", "augment_mask_hours", "seed", "split_seed"), Bounds(0)),
+    "folds": Bounds(2),
+    "train_size": Bounds(2),
+    "head_learning_rate": POSITIVE,
+    "validation_fraction": FRACTION,
+    "test_fraction": FRACTION,
+    "ema_decay": FRACTION,
+    "layer_decay": Bounds(0, 1, open_least=True),
+    "dropout": Bounds(0, 1, open_most=True),
+    "min_worn_share": Bounds(0, 1),
+    "weight_decay": Bounds(0, 1e9),
+    "label_smoothing": Bounds(0, 0.99),
+    "focal_gamma": Bounds(0, 100),
+    "mixup": Bounds(0, 100),
+    "augment_minutes": Bounds(0, 24 * 60),
+    "augment_scale": Bounds(0, 10),
 }
-# What a regression must leave as it is, with its neutral value.
-_OF_CLASSES = {"label_smoothing": 0.0, "focal_gamma": 0.0}
-# What a model other than PAT has not.
-_OF_PAT = (
-    "weights",
-    "size",
-    "embedding",
-    "head",
-    "mode",
-    "unfreeze_epochs",
-    "encoder_learning_rate",
-    "layer_decay",
-    "precision",
-)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from pat_keras.config.checks import FRACTION, POSITIVE, Bounds, check_values
+from pat_keras.config.choices import JIT, KINDS, PRECISIONS, SCHEDULES, SMOOTHING
 from pat_keras.config.encoder import EMBEDDINGS, SIZES
-from pat_keras.config.finetune import JIT, KINDS, PRECISIONS, SCHEDULES, SMOOTHING
-from pat_keras.errors import ConfigError
 
 ORDERS = ("restored", "original")
 PERMUTATIONS = ("person", "batch")
 LOSSES = ("masked", "all")
 OUTPUTS = ("tanh", "linear")
-STARTS = ("random", "distilled", "exact")  # of a convolutional embedding on linear weights
 
+# What is tuned for a size, here and in the defaults of PretrainConfig below, and nowhere else.
 # The authors' learning rates, of Adam: 1e-3 (S, M), 1e-4 (L), 1e-5 (H). With a warm-up larger sizes bear more.
 ORIGINAL_RATES = {"small": 1e-3, "medium": 1e-3, "large": 1e-4, "huge": 1e-5}
 PRETRAIN_RATES = {"small": 1e-3, "medium": 1e-3, "large": 5e-4, "huge": 2e-4}
@@ -88,23 +88,7 @@ class PretrainConfig:
     data_parallel: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
-        for name, (least, below) in _RANGES.items():
-            value = getattr(self, name)
-            if not least <= value < below:
-                expected = f"at least {least:g}" if below == _ANY else f"a number from {least:g} up to {below:g}"
-                raise ConfigError(f"{name} is {value}, expected {expected}.")
-        for name in ("patience", "patch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}, expected at least 1.")
-        for name in ("mask_ratio", "validation_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number between 0 and 1.")
-        if self.learning_rate is not None and not 0 < self.learning_rate < _ANY:
-            raise ConfigError(f"learning_rate is {self.learning_rate}, expected a positive number.")
+        check_values(self, _CHOICES, _BOUNDS)
 
     @classmethod
     def original(cls, size: str = "small", **changes: Any) -> PretrainConfig:
@@ -137,8 +121,6 @@ class PretrainConfig:
         return dataclasses.asdict(self)
 
 
-_ANY = float("inf")
-
 _CHOICES = {
     "size": SIZES,
     "embedding": EMBEDDINGS,
@@ -152,13 +134,18 @@ _CHOICES = {
     "precision": PRECISIONS,
     "jit": JIT,
 }
-_RANGES = {
-    "dropout": (0.0, 1.0),
-    "ema_decay": (0.0, 1.0),
-    "warmup_epochs": (0, _ANY),
-    "weight_decay": (0, _ANY),
-    "clip_norm": (0, _ANY),
-    "batch_size": (1, _ANY),
-    "epochs": (1, _ANY),
-    "seed": (0, _ANY),
+_BOUNDS = {
+    "mask_ratio": FRACTION,
+    "validation_fraction": FRACTION,
+    "learning_rate": POSITIVE,
+    "dropout": Bounds(0, 1, open_most=True),
+    "ema_decay": Bounds(0, 1, open_most=True),
+    "warmup_epochs": Bounds(0),
+    "weight_decay": Bounds(0, 1e9),
+    "clip_norm": Bounds(0, 1e9),
+    "batch_size": Bounds(1),
+    "epochs": Bounds(1),
+    "patience": Bounds(1),
+    "patch_size": Bounds(1),
+    "seed": Bounds(0),
 }

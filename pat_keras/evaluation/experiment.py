@@ -26,9 +26,10 @@ from pat_keras.evaluation.sealing import SealedSplit, TrainingData, predict_test
 from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.baselines import FeatureBaseline
 from pat_keras.models.predictor import Predictor, probabilities
-from pat_keras.training.finetune import check_start, train_split
+from pat_keras.training.finetune import train_split
 from pat_keras.training.loop import Row, Watcher
 from pat_keras.training.recalibration import balanced_weights, logits_of, recalibration_of
+from pat_keras.training.start import check_start
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,8 +32,8 @@ from pat_keras.evaluation.searcher import Searcher, TuneSettings, inner_splits_o
 from pat_keras.evaluation.study import Storage, import_optuna
 from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.evaluation.tuning_report import write_tuning_report
-from pat_keras.training.finetune import check_start
 from pat_keras.training.loop import Watcher
+from pat_keras.training.start import check_start
 
 
 @dataclasses.dataclass(frozen=True)

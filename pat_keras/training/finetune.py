@@ -15,18 +15,14 @@ from pat_keras.config import FinetuneConfig
 from pat_keras.data.smoothing import smooth
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
-from pat_keras.errors import ConfigError
-from pat_keras.models.classifier import PATClassifier
-from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.missing import check_seen
-from pat_keras.models.networks import BaselineNetwork
 from pat_keras.models.predictor import Predictor, probabilities
 from pat_keras.training.augmentation import Augmentation, augments
 from pat_keras.training.loop import Part, Row, Watcher, predict
 from pat_keras.training.losses import soft_targets
 from pat_keras.training.recalibration import apply_to, recalibration_of
 from pat_keras.training.stages import run_stages
-from pat_keras.training.start import build_model, check_seen
+from pat_keras.training.start import build_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +84,12 @@ def train_split(
     """
     keras.utils.set_random_seed(config.seed)
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
-    model = build_model(config, activity.shape[1], classes)
-    if config.model == "pat" and config.missing == "mask":
-        check_seen(activity, model.encoder.config.patch_size, config.min_worn_share)
     rows = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}
     minutes = smooth(activity) if config.smoothing == "savitzky_golay" else activity
     standardizer, scaled = _scaled(minutes, rows, config.scaling)
+    model = build_model(config, activity.shape[1], classes, scaled["train"], folder, watcher)
+    if config.model == "pat" and config.missing == "mask":
+        check_seen(activity, model.encoder.config.patch_size, config.min_worn_share)
     centre, spread = _target_scale(y[split.train], config.task)
     weights = {} if config.task == "regression" else class_weights(y[split.train], config.class_weight)
     parts = {

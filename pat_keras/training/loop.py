@@ -53,6 +53,9 @@ class Watcher:
     def on_split(self, name: str) -> None:
         """The stages that follow are those of this split."""
 
+    def on_note(self, text: str) -> None:
+        """Something that the reader of a result should know was done."""
+
     def on_start(self, stage: str, steps: int) -> None:
         """A stage begins, of at most so many steps."""
 

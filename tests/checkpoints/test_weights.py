@@ -108,7 +108,7 @@ def test_neither_a_preset_nor_a_file(tmp_path: pathlib.Path) -> None:
         load_weights("pat_tiny")
     with pytest.raises(CheckpointError, match="pat_small_29k"):
         load_preset("pat_tiny")
-    with pytest.raises(CheckpointError, match="found a folder"):
+    with pytest.raises(CheckpointError, match="found a folder without encoder.keras, expected the run directory"):
         load_weights(tmp_path)
 
 

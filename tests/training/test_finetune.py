@@ -16,9 +16,10 @@ from pat_keras.data.standardize import KINDS, Standardizer
 from pat_keras.errors import CheckpointError, ConfigError
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import PATEncoder
-from pat_keras.training import finetune, stages
-from pat_keras.training.finetune import Fitted, build_encoder, check_start, class_weights, train_split
+from pat_keras.training import finetune, stages, start
+from pat_keras.training.finetune import Fitted, class_weights, train_split
 from pat_keras.training.stages import HeadOnly
+from pat_keras.training.start import build_encoder, check_start
 from tests.small import small_cohort, small_config
 
 
@@ -93,14 +94,14 @@ def test_two_stages_in_their_order(cohort, split, monkeypatch) -> None:
         return original(name, model, *args, **kwargs)
 
     fitting = []
-    build = finetune.PATClassifier
+    build = start.PATClassifier
 
     def built(*args, **kwargs):
         fitting.append(build(*args, **kwargs))
         return fitting[-1]
 
     monkeypatch.setattr(stages, "train_stage", watched)
-    monkeypatch.setattr(finetune, "PATClassifier", built)
+    monkeypatch.setattr(start, "PATClassifier", built)
     config = small_config(mode="two_stage", probe_epochs=3)
     fitted = _fit(cohort, split, config=config)
     assert [(row["stage"], row["epoch"]) for row in fitted.history] == [

@@ -11,7 +11,7 @@ from pat_keras.data.simulate import simulate_cohort
 from pat_keras.errors import CohortError
 from pat_keras.evaluation.experiment import finetune
 from pat_keras.evaluation.predict import predict
-from pat_keras.training.finetune import check_start
+from pat_keras.training.start import check_start
 
 
 def cohort_with_gaps(whole_day: bool = False) -> Cohort:

@@ -16,8 +16,9 @@ from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
 from pat_keras.models.networks import BaselineNetwork
 from pat_keras.training import stages
-from pat_keras.training.finetune import Fitted, check_start, class_weights, train_split
+from pat_keras.training.finetune import Fitted, class_weights, train_split
 from pat_keras.training.loop import Watcher
+from pat_keras.training.start import check_start
 from tests.small import small_cohort, small_config
 from tests.training.test_loop import StopError, StopsAfter, _untimed
 

@@ -1,0 +1,81 @@
+"""Settings of a fine-tuning that are each allowed and don't go together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from pat_keras.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pat_keras.config.finetune import FinetuneConfig
+
+# What a regression must leave as it is, with its neutral value.
+_OF_CLASSES = {"label_smoothing": 0.0, "focal_gamma": 0.0}
+# What a model other than PAT has not.
+_OF_PAT = (
+    "weights",
+    "size",
+    "embedding",
+    "embedding_start",
+    "head",
+    "mode",
+    "unfreeze_epochs",
+    "encoder_learning_rate",
+    "layer_decay",
+    "precision",
+)
+
+
+def check_together(config: FinetuneConfig) -> None:
+    """Raise a ConfigError for settings that are each allowed and don't go together."""
+    if config.task == "regression":
+        for name, neutral in _OF_CLASSES.items():
+            if getattr(config, name) != neutral:
+                raise ConfigError(
+                    f"{name} is {getattr(config, name)!r}, which is for classes, and the task is regression; "
+                    f"expected {neutral!r}."
+                )
+        if config.monitor == "auc":
+            raise ConfigError("monitor is 'auc', but a regression has none; expected loss or auto.")
+    if config.task == "multiclass" and config.class_weight == "paper":
+        raise ConfigError("class_weight is 'paper', which is for two classes; expected balanced or none.")
+    if config.task == "multiclass" and config.recalibration == "platt":
+        raise ConfigError("recalibration is 'platt', which is for two classes; expected prior or none.")
+    if config.model != "pat":
+        default = {field.name: field.default for field in dataclasses.fields(config)}
+        for name in _OF_PAT:
+            # Without weights the embedding is linear, as flags.txt of older runs says.
+            if getattr(config, name) != default[name] and (name, config.embedding) != ("embedding", "linear"):
+                raise ConfigError(
+                    f"{name} is {getattr(config, name)!r}, which is for PAT alone, and the model is {config.model!r}; "
+                    f"expected {default[name]!r}."
+                )
+    _check_start(config)
+    if config.unfreeze_epochs and config.mode == "linear_probe":
+        raise ConfigError(
+            f"unfreeze_epochs is {config.unfreeze_epochs}, by which the encoder learns step by step, and the mode is "
+            "linear_probe, in which it never does; expected 0, or mode full."
+        )
+    if (config.split == "list") != bool(config.test_people):
+        raise ConfigError(
+            f"split is {config.split!r} and test_people {config.test_people!r}; expected both split 'list' and the "
+            "list of those to be tested, or neither."
+        )
+
+
+def _check_start(config: FinetuneConfig) -> None:
+    """Raise a ConfigError for a start of an embedding that there can't be; the file has its say later."""
+    if config.embedding_start is None:
+        return
+    if not config.weights or config.embedding not in ("conv", "conv_linear"):
+        raise ConfigError(
+            f"embedding_start is {config.embedding_start!r}, with weights {config.weights!r} and embedding "
+            f"{config.embedding!r}; expected linear weights to start from, and embedding conv or conv_linear. Or "
+            "leave it out."
+        )
+    if config.embedding_start == "exact" and config.embedding == "conv":
+        raise ConfigError(
+            "embedding_start is 'exact', which the conv embedding can't have: it ends in a relu and a mean, so its "
+            "tokens are never negative; expected distilled or random, or embedding conv_linear."
+        )
