@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pat_keras.config import SIZES, EncoderConfig, FinetuneConfig
+from pat_keras.config import SIZES, EncoderConfig, FinetuneConfig, PretrainConfig
+from pat_keras.config.checks import FRACTION, POSITIVE, Bounds
 from pat_keras.errors import ConfigError
 
 
@@ -90,6 +91,12 @@ def test_frozen() -> None:
         ({"task": "regression", "focal_gamma": 2.0}, "focal_gamma is 2.0, which is for classes"),
         ({"task": "regression", "label_smoothing": 0.1}, "label_smoothing is 0.1"),
         ({"task": "multiclass", "recalibration": "platt"}, "platt"),
+        ({"model": "lstm", "embedding": "conv"}, "embedding is 'conv', which is for PAT alone"),
+        ({"embedding_start": "exact"}, "embedding_start is 'exact', with weights '' and embedding 'auto'"),
+        ({"embedding_start": "random", "embedding": "conv"}, "with weights '' and embedding 'conv'; expected linear"),
+        ({"embedding_start": "random", "weights": "a.h5"}, "with weights 'a.h5' and embedding 'auto'"),
+        ({"embedding_start": "exact", "embedding": "conv", "weights": "a.h5"}, "never negative"),
+        ({"embedding_start": "best", "embedding": "conv", "weights": "a.h5"}, "random, distilled, exact"),
         ({"unfreeze_epochs": 2, "mode": "linear_probe"}, "unfreeze_epochs is 2"),
         ({"split": "list"}, "test_people ''"),
         ({"test_people": "people.csv"}, "split is 'holdout' and test_people 'people.csv'"),
@@ -112,3 +119,38 @@ def test_impossible_experiments(settings: dict[str, Any], message: str) -> None:
 def test_experiments_that_go() -> None:
     FinetuneConfig(model="convlstm", smoothing="savitzky_golay", split="list", test_people="nhanes_2005_2006")
     FinetuneConfig(task="regression", mixup=0.2, averaging="swa", layer_decay=1.0)
+    FinetuneConfig(model="lstm", embedding="linear")  # as flags.txt of older runs has it
+    assert FinetuneConfig(weights="a.h5", embedding="conv").start == "distilled"
+    assert FinetuneConfig(weights="a.h5", embedding="conv_linear").start == "exact"
+    assert FinetuneConfig(weights="a.h5", embedding="conv_linear", embedding_start="random").start == "random"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside", "words"),
+    [
+        (Bounds(1), (1, 5), (0, float("nan")), "at least 1"),
+        (POSITIVE, (1e-9, 5), (0, float("inf"), float("nan")), "a positive number"),
+        (FRACTION, (0.5,), (0, 1), "a number between 0 and 1"),
+        (Bounds(0, 1), (0, 1), (-1e-9, 1.1), "a number from 0 to 1"),
+        (Bounds(0, 1, open_most=True), (0, 0.9), (1,), "a number from 0 up to 1"),
+        (Bounds(0, 1, open_least=True), (1e-9, 1), (0,), "a number above 0, at most 1"),
+    ],
+)
+def test_bounds(bounds: Bounds, inside: tuple[float, ...], outside: tuple[float, ...], words: str) -> None:
+    assert [bounds.allow(value) for value in (*inside, *outside)] == [True] * len(inside) + [False] * len(outside)
+    assert str(bounds) == words
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"order": "mine"}, "order is 'mine', expected one of restored, original"),
+        ({"mask_ratio": 1.0}, "mask_ratio is 1.0, expected a number between 0 and 1"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan, expected a positive number"),
+        ({"patience": 0}, "patience is 0, expected at least 1"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0, expected a number from 0 up to 1"),
+    ],
+)
+def test_impossible_pretraining(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        PretrainConfig(**settings)

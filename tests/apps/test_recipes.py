@@ -46,15 +46,15 @@ def _paper(size: str, rate: float, **settings: Any) -> dict[str, Any]:
 
 # What the authors' notebooks and the reports say, as a second copy: nothing in a recipe changes unseen.
 _EXPECTED: dict[str, dict[str, Any]] = {
-    "paper_full_small": _paper("small", 1e-5, embedding="linear", weights="pat_small_21k"),
-    "paper_full_medium": _paper("medium", 1e-5, embedding="linear", weights="pat_medium_21k"),
-    "paper_full_large": _paper("large", 1e-6, embedding="linear", weights="pat_large_21k"),
+    "paper_full_small": _paper("small", 1e-5, embedding="auto", weights="pat_small_21k"),
+    "paper_full_medium": _paper("medium", 1e-5, embedding="auto", weights="pat_medium_21k"),
+    "paper_full_large": _paper("large", 1e-6, embedding="auto", weights="pat_large_21k"),
     "paper_conv_small": _paper("small", 1e-5, embedding="conv", weights=""),
     "paper_conv_medium": _paper("medium", 1e-5, embedding="conv", weights=""),
     "paper_conv_large": _paper("large", 1e-6, embedding="conv", weights=""),
     "paper_linear_probe": {**_PAPER, "size": "large", "mode": "linear_probe", "head_learning_rate": 1e-6},
     "paper_linear_probe_as_run": _paper("large", 1e-6, weights="pat_large_21k"),
-    "two_rates": {**_TWO_RATES, "embedding": "linear"},
+    "two_rates": {**_TWO_RATES, "embedding": "auto"},
     "two_rates_long_cosine": {**_TWO_RATES, "schedule_epochs": 30, "epochs": 30},
     "higher_rate": {**_TWO_RATES, "encoder_rate": 5e-5},
     "simple": {"encoder_rate": 1e-4, "head_learning_rate": 1e-4, "head": "linear"},
@@ -87,8 +87,9 @@ def test_the_probe_that_ran_is_the_full_fine_tuning() -> None:
     assert recipe_settings("paper_linear_probe_as_run") == recipe_settings("paper_full_large")
 
 
-def test_conv_l_with_weights_is_two_rates() -> None:
-    assert FinetuneConfig(**recipe_settings("conv_l"), weights="mine.h5").encoder_rate == 2e-5
+def test_conv_l_with_weights_is_two_rates_and_distilled_on_linear_ones() -> None:
+    config = FinetuneConfig(**recipe_settings("conv_l"), weights="mine.h5")
+    assert (config.encoder_rate, config.embedding, config.start) == (2e-5, "conv", "distilled")
 
 
 @pytest.mark.parametrize("name", sorted(_EXPECTED))
