@@ -1,29 +1,26 @@
-"""The published checkpoints by name: where they come from, whose they are, and a cache that is checked at every load.
+"""The file of a published checkpoint: one that came with the package, or from a cache that is checked at every load.
 
 In the cache folder, beside each file: `FILE.sha256` (the pin: the hash of what was first downloaded, in the format of
 `sha256sum --check`) and `FILE.lock` (held while somebody downloads or checks it). The authors publish no hashes and
-those that circulate disagree, so the structure is verified once and the hash of that very content pinned.
+those that circulate disagree, so the structure is verified once and the hash of that very content pinned. Hashes of our
+own files are in the table of presets.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import dataclasses
-import datetime
 import hashlib
-import importlib.resources
 import os
 import pathlib
-import re
 import sys
-import types
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import filelock
 
 from pat_keras.checkpoints.download import DownloadError, Limits, download, explain_start
+from pat_keras.checkpoints.pins import new_file, pin_path, read_pin, sha256_of, write_pin
+from pat_keras.checkpoints.presets import PRESETS, Preset
 from pat_keras.errors import CheckpointError, ConfigError
 
 CACHE_VARIABLE = "PAT_KERAS_CACHE"
@@ -32,46 +29,6 @@ OFFLINE_VARIABLE = "PAT_KERAS_OFFLINE"
 NOTICE_FILE = "LICENCE-PAT-weights.txt"
 
 _SWITCH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
-_PIECE_BYTES = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """A published checkpoint.
-
-    Attributes:
-        name: what `fetch` calls it, as "pat_large_29k".
-        file: its file name, at the source and in the cache.
-        size: the `EncoderConfig` size it holds (all published ones have the linear embedding).
-        people: how many people it was pretrained on.
-        pretraining: the NHANES cycles they come from; results on these are not held out.
-        licence: of the weights (not of this package).
-        authors: who made it.
-        citation: what to cite.
-        address: where the authors publish it.
-    """
-
-    name: str
-    file: str
-    size: str
-    people: int
-    pretraining: str
-    licence: str
-    authors: str
-    citation: str
-    address: str
-
-
-def _read_presets() -> Mapping[str, Preset]:
-    table = importlib.resources.files("pat_keras.checkpoints").joinpath("presets.csv").read_text(encoding="utf-8")
-    presets = {}
-    for row in csv.DictReader(table.splitlines()):
-        fields: dict[str, object] = {**row, "people": int(row["people"])}
-        presets[row["name"]] = Preset(**fields)  # type: ignore[arg-type]
-    return types.MappingProxyType(presets)
-
-
-PRESETS: Mapping[str, Preset] = _read_presets()
 
 
 def cache_folder() -> pathlib.Path:
@@ -92,10 +49,11 @@ def fetch(
     quiet: bool = False,
     limits: Limits | None = None,
 ) -> pathlib.Path:
-    """The local path of a published checkpoint, downloaded if the cache does not hold it.
+    """The local path of a published checkpoint, downloaded if it did not come with the package nor is in the cache.
 
-    A file that is new in the cache (downloaded, or put there by hand) is verified, then pinned by its SHA-256; later
-    calls compare the hash alone. Several processes and threads may call this at once: one downloads, the others wait.
+    The content is compared with its SHA-256 every time: with the one in the table of presets, or with a pin, which a
+    file that is new in the cache (downloaded, or put there by hand) gets when it has been verified. Several processes
+    and threads may call this at once: one downloads, the others wait.
 
     Args:
         preset: a name in `PRESETS`.
@@ -115,20 +73,23 @@ def fetch(
     if preset not in PRESETS:
         raise CheckpointError(f"preset is {preset!r}, expected one of {', '.join(PRESETS)}.")
     entry = PRESETS[preset]
+    if (local := entry.local) is not None:
+        _matches(entry, local)
+        return local
     path = (pathlib.Path(cache) if cache is not None else cache_folder()) / entry.file
     try:
         # Without the lock first: a pinned file never changes, and a shared cache may be read-only.
-        if not _matches_pin(path):
+        if not _matches(entry, path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with _locked(path, limits or Limits(), quiet):
-                if not _matches_pin(path):
+                if not _matches(entry, path):
                     _obtain(entry, path, verify, offline, quiet, limits)
     except OSError as error:
         raise CheckpointError(
             f"{path}: {error.strerror or error}. The cache folder must be one that you can read and write: set "
             f"{CACHE_VARIABLE} to such a folder."
         ) from error
-    if not quiet:
+    if not quiet and not entry.sha256:
         _show_notice(entry, path.parent)
     return path
 
@@ -145,13 +106,19 @@ def _obtain(
     if path.exists():
         _adopt(path, verify)
         return
-    by_hand = f"To do it by hand, download {entry.address} and save it as {path}; it will be verified and used."
+    by_hand = f"To do it by hand, {_source(entry)} and save it as {path}; it will be verified and used."
     if _is_offline() if offline is None else offline:
         raise CheckpointError(
             f"{path}: preset {entry.name} is not in the cache, and offline mode (offline=True or {OFFLINE_VARIABLE}) "
             f"forbids to download it. {by_hand}"
         )
     address = _address(entry)
+    if not address:
+        raise CheckpointError(
+            f"{path}: preset {entry.name} did not come with the installed package, is not in the cache, and has no "
+            f"address to be downloaded from. {by_hand} Or set {MIRROR_VARIABLE} to the http or https address of a "
+            "folder that holds it."
+        )
     try:
         content = download(address, limits=limits, label=entry.file, quiet=quiet)
     except DownloadError as error:
@@ -159,14 +126,8 @@ def _obtain(
             f"{path}: preset {entry.name} could not be downloaded from {address}: {error}. Nothing was kept. Check the "
             f"network and try again. {by_hand}"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    pinned = _read_pin(path)
-    if pinned is not None and found != pinned:
-        raise CheckpointError(
-            f"{path}: {address} now sends other content than at the first download: SHA-256 {found}, pinned {pinned} "
-            f"in {_pin_path(path)}. Nothing was kept. If the authors published a new version, remove that pin."
-        )
-    with _new_file(path, content) as part:
+    found = _check_sent(entry, path, content, address)
+    with new_file(path, content) as part:
         try:
             verify(part)
         except CheckpointError as error:
@@ -174,83 +135,67 @@ def _obtain(
                 f"{path}: what {address} sent for preset {entry.name} is not that checkpoint, and was not kept. {error}"
             ) from error
         # Before the file has its name, so that a downloaded file is never without its pin.
-        if pinned is None:
-            _write_pin(path, found, f"downloaded from {address}")
+        if not entry.sha256 and read_pin(path) is None:
+            write_pin(path, found, f"downloaded from {address}")
+
+
+def _check_sent(entry: Preset, path: pathlib.Path, content: bytes, address: str) -> str:
+    """The SHA-256 of what was downloaded.
+
+    Raises:
+        CheckpointError: if it should be another one.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if entry.sha256 and found != entry.sha256:
+        raise CheckpointError(
+            f"{path}: {address} sends other content than preset {entry.name}: SHA-256 {found}, expected "
+            f"{entry.sha256}. Nothing was kept. Is it the file of another version?"
+        )
+    pinned = read_pin(path)
+    if pinned is not None and found != pinned:
+        raise CheckpointError(
+            f"{path}: {address} now sends other content than at the first download: SHA-256 {found}, pinned {pinned} "
+            f"in {pin_path(path)}. Nothing was kept. If the authors published a new version, remove that pin."
+        )
+    return found
 
 
 def _adopt(path: pathlib.Path, verify: Callable[[pathlib.Path], None]) -> None:
     """Verifies and pins a file that somebody put into the cache by hand."""
-    found = _sha256(path)
+    found = sha256_of(path)
     with path.open("rb") as file:
         instead = explain_start(file.read(64))
     if instead:
         raise CheckpointError(f"{path}: {instead}. Remove it and save the file itself under this name.")
     verify(path)
-    _write_pin(path, found, "found in the cache")
+    write_pin(path, found, "found in the cache")
 
 
-def _matches_pin(path: pathlib.Path) -> bool:
-    """Whether the file and its pin are there.
+def _matches(entry: Preset, path: pathlib.Path) -> bool:
+    """Whether the file is there, and the hash that it should have is known.
 
     Raises:
-        CheckpointError: if they are, and disagree.
+        CheckpointError: if its content has another one.
     """
-    if not path.exists() or (pinned := _read_pin(path)) is None:
+    if not path.exists() or (expected := entry.sha256 or read_pin(path)) is None:
         return False
-    if (found := _sha256(path)) != pinned:
+    if (found := sha256_of(path)) == expected:
+        return True
+    if path == entry.local:
         raise CheckpointError(
-            f"{path}: SHA-256 is {found}, but {pinned} was pinned in {_pin_path(path)}. The file was changed or "
-            "damaged since. Remove the file to download it again (the pin will check it); or, if you replaced it on "
-            "purpose, remove the pin, and the file will be verified and pinned anew."
+            f"{path}: SHA-256 is {found}, expected {expected} of preset {entry.name}. The file was changed or damaged "
+            "since it was published. Install the package again, or check the file out again."
         )
-    return True
-
-
-def _pin_path(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(path.name + ".sha256")
-
-
-def _read_pin(path: pathlib.Path) -> str | None:
-    pin = _pin_path(path)
-    if not pin.exists():
-        return None
-    lines = [line for line in pin.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    matches = [re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line) for line in lines if not line.startswith("#")]
-    if len(matches) != 1 or matches[0] is None or matches[0][2] != path.name:
+    if entry.sha256:
         raise CheckpointError(
-            f"{pin}: expected one line with a SHA-256 (64 hexadecimal digits), two spaces and {path.name}. Remove it "
-            "to have the file verified and pinned anew."
+            f"{path}: SHA-256 is {found}, expected {expected} of preset {entry.name}. The file was changed or damaged, "
+            f"or is of another version. Remove it, then {_source(entry)} again."
         )
-    return matches[0][1].lower()
-
-
-def _write_pin(path: pathlib.Path, sha256: str, origin: str) -> None:
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    with _new_file(_pin_path(path), f"# {origin}, pinned {now}\n{sha256}  {path.name}\n".encode()):
-        pass  # there is nothing to check in it
-
-
-def _sha256(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _new_file(path: pathlib.Path, content: bytes) -> Iterator[pathlib.Path]:
-    """Writes `content` beside `path` for the block to check; it takes that name only if the block ends well."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    raise CheckpointError(
+        f"{path}: SHA-256 is {found}, but {expected} was pinned in {pin_path(path)}. The file was changed or damaged "
+        "since. Remove the file to download it again (the pin will check it); or, if you replaced it on purpose, "
+        "remove the pin, and the file will be verified and pinned anew."
+    )
 
 
 @contextlib.contextmanager
@@ -284,7 +229,15 @@ def _is_offline() -> bool:
     return _SWITCH[value.strip().lower()]
 
 
+def _source(entry: Preset) -> str:
+    """Where a person gets the file, as the beginning of a sentence."""
+    if entry.address:
+        return f"download {entry.address}"
+    return f"take weights/{entry.file} of the repository of pat_keras"
+
+
 def _address(entry: Preset) -> str:
+    """Where the program gets the file; empty if nowhere."""
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
     if not mirror:
         return entry.address

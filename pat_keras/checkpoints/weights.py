@@ -18,10 +18,10 @@ from pat_keras.models.networks import BaselineNetwork
 
 
 def load_preset(name: str, *, cache: str | os.PathLike[str] | None = None) -> PATEncoder:
-    """An official encoder by the name of its preset, from the cache or else downloaded.
+    """A published encoder by the name of its preset: one that came with the package, from the cache, or downloaded.
 
     Args:
-        name: one of `registry.PRESETS`, such as "pat_large_29k".
+        name: one of `pat_keras.PRESETS`, such as "pat_large_29k".
         cache: folder of downloaded files; None for `registry.cache_folder()`.
 
     Raises:
@@ -126,11 +126,11 @@ def _pretrained(folder: pathlib.Path) -> pathlib.Path:
 
 def _verify_preset(name: str, path: pathlib.Path) -> None:
     """A mirror's file must be the encoder that the preset names, not merely some PAT."""
-    size = registry.PRESETS[name].size
+    size, embedding = registry.PRESETS[name].size, registry.PRESETS[name].embedding
     kind, found = verify_official(path)
-    if (kind, found.size, found.embedding) != ("encoder", size, "linear"):
+    if (kind, found.size, found.embedding) != ("encoder", size, embedding):
         raise CheckpointError(
             f"{path}: found the {kind} of PAT {found.size} with the {found.embedding} embedding, expected the encoder "
-            f"of PAT {size} with the linear one for the preset {name}. Remove the file and fetch it again from the "
-            "authors' address."
+            f"of PAT {size} with the {embedding} one for the preset {name}. Remove the file and fetch it again from "
+            "where it is published."
         )

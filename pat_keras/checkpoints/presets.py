@@ -1,0 +1,78 @@
+"""The checkpoints that have a name: the authors', which are downloaded, and ours, some of which are installed."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib.resources
+import pathlib
+import types
+from collections.abc import Mapping
+
+TABLE = "presets.csv"
+
+_PACKAGE = pathlib.Path(__file__).parents[1]
+# Where files of ours may lie: installed as package data, or in a checkout, which also has those too large to install.
+FOLDERS = (_PACKAGE / "weights", _PACKAGE.parent / "weights")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A published checkpoint.
+
+    Attributes:
+        name: what `registry.fetch` calls it, as "pat_large_29k".
+        file: its file name, at the source and in the cache.
+        size: the `EncoderConfig` size it holds.
+        embedding: its patch embedding.
+        people: how many people it was pretrained on.
+        pretraining: the NHANES cycles they come from; results on these people are not held out.
+        licence: of the weights (not of this package).
+        authors: who made it.
+        citation: what to cite.
+        address: where it is published; empty for a file that comes with this package or its repository.
+        sha256: of the file; empty where nobody has published one, as for the authors' files.
+    """
+
+    name: str
+    file: str
+    size: str
+    embedding: str
+    people: int
+    pretraining: str
+    licence: str
+    authors: str
+    citation: str
+    address: str
+    sha256: str
+
+    @property
+    def local(self) -> pathlib.Path | None:
+        """Where the file came with the package or lies in this checkout; None if it did not."""
+        if not self.sha256:
+            return None
+        return next((path for path in (folder / self.file for folder in FOLDERS) if path.is_file()), None)
+
+
+def read_presets(table: str) -> dict[str, Preset]:
+    """The presets of a table in CSV, by their names."""
+    presets = {}
+    for row in csv.DictReader(table.splitlines()):
+        fields: dict[str, object] = {**row, "people": int(row["people"])}
+        presets[row["name"]] = Preset(**fields)  # type: ignore[arg-type]
+    return presets
+
+
+PRESETS: Mapping[str, Preset] = types.MappingProxyType(
+    read_presets(importlib.resources.files("pat_keras.checkpoints").joinpath(TABLE).read_text(encoding="utf-8"))
+)
+
+
+def preset_lines() -> list[str]:
+    """A line about each preset, for people."""
+    width = max(map(len, PRESETS))
+    return [
+        f"{preset.name:<{width}}  {preset.size}, {preset.embedding}; {preset.people:,} people of NHANES "
+        f"{preset.pretraining.removeprefix('NHANES ')}; {'here' if preset.local else 'downloaded when first used'}"
+        for preset in PRESETS.values()
+    ]
