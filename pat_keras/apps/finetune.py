@@ -24,7 +24,7 @@ from pat_keras.apps.inputs import naming, warn
 from pat_keras.apps.training_flags import (
     define_training,
     kept_flags,
-    list_recipes,
+    listed,
     read_data,
     run_directory,
     with_files,
@@ -68,6 +68,8 @@ def finetune(values: flags.FlagValues) -> None:
             flags=kept_flags(values),
             watcher=watcher,
             say=warn,
+            report_people=values.report_people,
+            report_columns=values.report_columns,
         )
     print(_summary(result, config.model))
 
@@ -151,7 +153,7 @@ def main(argv: Sequence[str]) -> int:
     """The command: returns the exit status."""
 
     def command(values: flags.FlagValues) -> None:
-        if not list_recipes(values):
+        if not listed(values):
             finetune(with_files(argv, values, define_flags))
 
     return cli.execute(argv, define_flags(), __doc__ or "", command)

@@ -47,6 +47,19 @@ def define_training(values: flags.FlagValues) -> None:
         "Settings that come with the package, such as small_cohort; list shows all. Flags given beside it win.",
         flag_values=values,
     )
+    flags.DEFINE_integer(
+        "report_people",
+        3,
+        "Weeks in the report of the people whom the model was most sure of, least sure of, and sure of and wrong, as "
+        "many of each. 0: nothing of single people (no embeddings), for a report that others may see.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "report_columns",
+        [],
+        "Columns of the cohort by which the report colours embeddings, beside the label and --subgroups.",
+        flag_values=values,
+    )
     define_finetune(values)
 
 
@@ -87,12 +100,18 @@ def kept_flags(values: flags.FlagValues) -> str:
     return "".join(f"{line}\n" for line in lines if line)
 
 
-def list_recipes(values: flags.FlagValues) -> bool:
-    """Prints the recipes if --recipe=list asks for them."""
-    if values.recipe != "list":
+def listed(values: flags.FlagValues) -> bool:
+    """Prints the presets or the recipes if --weights=list or --recipe=list asks for them; whether one does."""
+    if values.weights == "list":
+        from pat_keras.checkpoints.presets import preset_lines
+
+        lines = preset_lines()
+    elif "recipe" in values and values.recipe == "list":
+        width = max(map(len, recipe_names()))
+        lines = [f"{name:<{width}}  {about(name)}" for name in recipe_names()]
+    else:
         return False
-    width = max(map(len, recipe_names()))
-    print("\n".join(f"{name:<{width}}  {about(name)}" for name in recipe_names()))
+    print("\n".join(lines))
     return True
 
 

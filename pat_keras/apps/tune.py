@@ -27,7 +27,7 @@ from pat_keras.apps.training_flags import (
     DATA,
     define_training,
     kept_flags,
-    list_recipes,
+    listed,
     read_data,
     run_directory,
     with_files,
@@ -107,6 +107,8 @@ def tune(values: flags.FlagValues) -> None:
             data_flags="".join(data_flags),
             watcher=watcher,
             say=warn,
+            report_people=values.report_people,
+            report_columns=values.report_columns,
         )
     print(_summary(result))
 
@@ -137,7 +139,7 @@ def main(argv: Sequence[str]) -> int:
     """The command: returns the exit status."""
 
     def command(values: flags.FlagValues) -> None:
-        if not list_recipes(values):
+        if not listed(values):
             tune(with_files(argv, values, define_flags))
 
     return cli.execute(argv, define_flags(), __doc__ or "", command)

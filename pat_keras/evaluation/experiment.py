@@ -9,7 +9,7 @@ import dataclasses
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ import polars as pl
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split
+from pat_keras.evaluation.individuals import keep_individuals
 from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
 from pat_keras.evaluation.report import write_report
 from pat_keras.evaluation.run_writer import Outcome, RunWriter
 from pat_keras.evaluation.scoring import Predictions, predictions_table, score_run
 from pat_keras.evaluation.sealing import SealedSplit, TrainingData, predict_test, seal
+from pat_keras.evaluation.shown import SHOWN, Shown, checked_shown, gather
 from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.baselines import FeatureBaseline
 from pat_keras.models.predictor import Predictor, probabilities
@@ -61,6 +63,8 @@ def finetune(
     flags: str = "",
     watcher: Watcher | None = None,
     say: Callable[[str], None] = warnings.warn,
+    report_people: int = SHOWN.people,
+    report_columns: Sequence[str] = (),
 ) -> Result:
     """Fine-tune and score a model on a cohort, by participant, beside a simple baseline.
 
@@ -75,6 +79,9 @@ def finetune(
         flags: text of flags.txt; no such file if empty.
         watcher: told about training progress.
         say: told about data that look wrongly scaled.
+        report_people: weeks in the report of the people whom the model was most sure of, least sure of, and sure of
+            and wrong, as many of each; 0 leaves out all that is of one person, embeddings too.
+        report_columns: of the cohort, by which the report colours embeddings beside the label and the subgroups.
 
     Raises:
         CohortError, LabelError, ConfigError, CheckpointError: if the data, the config or the weights can't be used.
@@ -92,9 +99,10 @@ def finetune(
     parts = make_splits(data, config)
     for column in config.subgroups:
         groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training
+    shown = checked_shown(data, report_people, report_columns)
     check_start(config, cohort.length, data.activity)
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
-    return run_splits(data, parts, config, writer, watcher)
+    return run_splits(data, parts, config, writer, watcher, shown=shown)
 
 
 def run_splits(
@@ -105,6 +113,7 @@ def run_splits(
     watcher: Watcher,
     choose: Callable[[SealedSplit], FinetuneConfig] | None = None,
     more: Callable[[], dict[str, Any]] = dict,
+    shown: Shown = SHOWN,
 ) -> Result:
     """Train on every split, score all test people together, and finish the run directory.
 
@@ -116,6 +125,7 @@ def run_splits(
         watcher: told about training progress.
         choose: gives a split a config of its own, from those who may be learned from; asked for a finished split, too.
         more: to add to metrics.json; asked when all splits are done.
+        shown: what the report shows of single people.
     """
     outcomes, models = [], []
     for number, sealed in enumerate(seal(data, parts), 1):
@@ -132,6 +142,10 @@ def run_splits(
     if writer is None:
         return Result(metrics, predictions, history, models, None)
     writer.finish(metrics, predictions, history)
+    columns = (metrics["label"], *config.subgroups, *shown.columns)
+    looked = (data, parts, models, predictions, metrics)
+    individuals = gather(*looked, shown.people, columns, config.seed) if shown.people else None
+    keep_individuals(writer.folder, individuals)
     write_report(writer.folder)
     return Result(metrics, predictions, history, models, writer.folder)
 

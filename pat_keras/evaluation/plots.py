@@ -19,7 +19,7 @@ from pat_keras.evaluation import bootstrap, metrics
 from pat_keras.evaluation.calibration import calibration_curve, calibration_groups
 from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, square_axes, style, with_interval
 
-_DASHES = ("-", "--", "-.", ":")
+DASHES = ("-", "--", "-.", ":")
 _BAND_RESAMPLES = 500
 _GRID = np.linspace(0, 1, 101)
 
@@ -65,7 +65,9 @@ def precision_recall_figure(
     share = float(np.mean(y))
     axes.axhline(share, color=PALETTE["muted"], linewidth=1, linestyle=":", label=f"no information: {share:.2f}")
     axes.fill_between(_GRID, *_band(y, score, seed, _pr_on_grid), color=PALETTE["first"], alpha=0.18, linewidth=0)
-    recall, precision = _pr_corners(*(part[0] for part in roc.class_totals(y, score, np.ones((1, len(y)), dtype=int))))
+    recall, precision = precision_recall_corners(
+        *(part[0] for part in roc.class_totals(y, score, np.ones((1, len(y)), dtype=int)))
+    )
     label = f"average precision {with_interval(result, 'average_precision')}"
     axes.step(recall, precision, where="pre", color=PALETTE["first"], linewidth=2, label=label)
     legend(axes, "best", title=f"n = {result['n']}, of class 1: {result['n_positive']}")
@@ -102,7 +104,7 @@ def calibration_figure(y: np.ndarray, p: np.ndarray, result: Mapping[str, Any] |
     below.hist(p, bins=np.linspace(0, 1, 31).tolist(), color=PALETTE["muted"])
     below.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
     numbers = (("calibration_slope", "slope"), ("calibration_intercept", "in the large"))
-    legend(axes, "upper left", title="\n".join(f"{words} {with_interval(result, name)}" for name, words in numbers))
+    legend(axes, "best", title="\n".join(f"{words} {with_interval(result, name)}" for name, words in numbers))
     return figure
 
 
@@ -166,13 +168,14 @@ def history_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def one_versus_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str]) -> Figure:
-    """ROC curves of each class against all others.
+def one_versus_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str], seed: int = 0) -> Figure:
+    """ROC curves of each class against all others, with pointwise 95 % bootstrap bands over people.
 
     Args:
         y: (n,) labels 0 ... K - 1.
         p: (n, K) probabilities.
         names: of the K classes.
+        seed: of the bootstrap.
     """
     title = "ROC curves, each class against the rest"
     figure, axes = square_axes(title, "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
@@ -183,7 +186,9 @@ def one_versus_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str]) -
         if 0 < own.sum() < len(own):
             false_rate, true_rate, _ = roc.roc_points(own, p[:, k])
             label = f"{name}: AUC {roc.auc(own, p[:, k], ones)[0]:.2f} (n = {int(own.sum())})"
-            color, dash = PALETTE[SERIES[k % 4]], _DASHES[(k + k // 4) % 4]
+            color, dash = PALETTE[SERIES[k % 4]], DASHES[(k + k // 4) % 4]
+            band = _band(own, p[:, k], seed, _roc_on_grid)
+            axes.fill_between(_GRID, *band, color=color, alpha=0.12, linewidth=0)
             axes.plot(false_rate, true_rate, dash, color=color, linewidth=1.8, label=label)
     legend(axes, "lower right")
     return figure
@@ -269,8 +274,8 @@ def _roc_on_grid(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     return np.interp(_GRID, false_rate[tops], true_rate[tops])
 
 
-def _pr_corners(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision from no recall (with the first score's precision) to all."""
+def precision_recall_corners(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision from no recall (with the first score's precision) to all, of totals by distinct score."""
     found, called = np.cumsum(positive), np.cumsum(positive + negative)
     held = called > 0
     recall, precision = found[held] / positive.sum(), found[held] / called[held]
@@ -278,5 +283,5 @@ def _pr_corners(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray,
 
 
 def _pr_on_grid(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    recall, precision = _pr_corners(positive, negative)
+    recall, precision = precision_recall_corners(positive, negative)
     return precision[np.searchsorted(recall, _GRID, side="left").clip(max=len(recall) - 1)]

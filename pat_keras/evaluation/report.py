@@ -11,11 +11,13 @@ from pat_keras._version import __version__
 from pat_keras.data.files import atomic_write
 from pat_keras.errors import RunError
 from pat_keras.evaluation import report_page as page
+from pat_keras.evaluation.individuals import Individuals, load_individuals
 from pat_keras.evaluation.plot_style import save, with_interval
 from pat_keras.evaluation.report_data import data_section, settings_section
-from pat_keras.evaluation.report_figures import result_figures, roc_figure, training_figure
+from pat_keras.evaluation.report_figures import result_figures, roc_figure, subgroups_figure, training_figure
 from pat_keras.evaluation.report_limits import limits, sources
 from pat_keras.evaluation.report_page import Section
+from pat_keras.evaluation.report_people import embedding_section, notice, people_section
 from pat_keras.evaluation.run_folder import Run, read_run
 
 # The metrics of each task, first the one that the page opens with.
@@ -59,15 +61,18 @@ _SUBGROUP = {
 _NOT_OF_FOLDS = ("calibration_slope", "calibration_intercept", "expected_observed")  # of few people, mostly noise
 
 
-def write_report(run_folder: str | os.PathLike[str]) -> pathlib.Path:
+def write_report(run_folder: str | os.PathLike[str], individuals: bool = True) -> pathlib.Path:
     """Writes `report.html`, and `roc.png` where there is a ROC curve, into a run directory from the other files there.
 
     Earlier ones are replaced.
 
-    Needs metrics.json and predictions.csv; history.csv, config.json, data.json and flags.txt add their parts.
+    Needs metrics.json and predictions.csv; history.csv, config.json, data.json, flags.txt and individuals.npz add
+    their parts.
 
     Args:
         run_folder: of a finished run.
+        individuals: show what individuals.npz holds: weeks and embeddings of single people. Without it the page can be
+            given to those who may see counts and curves, and not recordings.
 
     Returns:
         The path of the report.
@@ -79,15 +84,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> pathlib.Path:
     run = read_run(run_folder)
     path = run.folder / "report.html"
     with atomic_write(path, overwrite=True, error=RunError) as temporary:
-        temporary.write_text(render(run), encoding="utf-8")
+        shown = load_individuals(run.folder) if individuals else None
+        temporary.write_text(render(run, shown), encoding="utf-8")
     curve = roc_figure(run)
     if curve is not None:
         save(curve, run.folder / "roc.png", overwrite=True)
     return path
 
 
-def render(run: Run) -> str:
-    """The report as HTML text."""
+def render(run: Run, individuals: Individuals | None = None) -> str:
+    """The report as HTML text, with single people if they are given."""
     label = run.data.get("label") or run.config.get("label") or "label"
     sections = [
         Section("Results", _results(run)),
@@ -96,13 +102,20 @@ def render(run: Run) -> str:
         *_subgroups(run),
         *_folds(run),
         *([Section("Training", training_figure(run))] if run.history else []),
+        *people_section(run, individuals),
+        *embedding_section(individuals),
         Section("Data", data_section(run)),
         Section("What was run", settings_section(run)),
         Section("Limits and intended use", page.bullets(limits(run))),
         Section("Sources and licences", page.bullets(sources(run))),
     ]
     title = f"{label}: prediction of {_TASK_WORDS[run.task]} from actigraphy"
-    return page.page(title, _opening(run), sections, f"Written by pat_keras {__version__} from {run.folder.name}.")
+    return page.page(
+        title,
+        _opening(run) + notice(run, individuals),
+        sections,
+        f"Written by pat_keras {__version__} from {run.folder.name}.",
+    )
 
 
 def _opening(run: Run) -> str:
@@ -169,6 +182,9 @@ def _results(run: Run) -> str:
 
 
 def _value(result: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """A metric and its interval; why there is none; nothing where it was not asked for."""
+    if name not in result:
+        return "", ""
     value, low, high = (result.get(key) for key in (name, f"{name}_low", f"{name}_high"))
     if value is None:
         return "undefined", (result.get("reasons") or {}).get(name, "")
@@ -220,7 +236,8 @@ def _subgroups(run: Run) -> list[Section]:
         "by their intervals, and not by one number being larger.",
         "muted",
     )
-    return [Section("Subgroups", "".join(tables) + note)]
+    name = next(iter(titles))
+    return [Section("Subgroups", subgroups_figure(run, name, titles[name].split(",")[0]) + "".join(tables) + note)]
 
 
 def _folds(run: Run) -> list[Section]:

@@ -11,6 +11,7 @@ from pat_keras.evaluation import report_page as page
 from pat_keras.evaluation.run_folder import Run
 
 # Shown in places of their own, not in the table of what was read.
+_SHORT_VERSIONS = ("pat_keras", "python", "keras", "backend", "tensorflow", "jax", "numpy")
 _DATA_ELSEWHERE = ("funnel", "citation", "terms", "parts", "synthetic")
 
 
@@ -58,13 +59,34 @@ def _span(values: list[int]) -> str:
 
 def settings_section(run: Run) -> str:
     """Config and flags, as HTML."""
-    parts = [page.table("Settings", ["Setting", "Value"], _flat(run.config))] if run.config else []
+    parts = []
+    if run.config:
+        everything = page.table("Settings", ["Setting", "Value"], _flat(run.config))
+        parts += [page.table("In short", ["", "Value"], _in_short(run)), page.folded("All settings", everything)]
     if run.flags:
-        parts += [
-            page.paragraph("To run it again, give these lines to --flagfile:"),
-            f"<pre>{page.text(run.flags)}</pre>",
-        ]
+        words = page.paragraph("To run it again, give these lines to --flagfile:")
+        parts.append(page.folded("Flags", f"{words}<pre>{page.text(run.flags)}</pre>"))
     return "".join(parts) or page.paragraph("The run directory holds neither config.json nor flags.txt.")
+
+
+def _in_short(run: Run) -> list[list[object]]:
+    """What a reader asks first about a run; what its files do not say has no row."""
+    config, versions = run.config, run.config.get("versions") or {}
+    encoder = [config.get(name) for name in ("model", "size", "embedding")]
+    trained = len(run.history)
+    folds = len({row.get("fold") for row in run.history})
+    rows: list[tuple[str, object]] = [
+        ("Network", ", ".join(str(part) for part in encoder if part)),
+        ("Started from", config.get("weights") or "random weights"),
+        ("What learned", config.get("mode")),
+        ("Split", config.get("split")),
+        ("Seed", config.get("seed")),
+        ("Training epochs", f"{trained} in {folds} folds" if folds > 1 else trained or None),
+        ("Scaling", config.get("standardize")),
+        ("Data (content hash)", str(run.data.get("content_hash") or "")[:16]),
+        ("Software", ", ".join(f"{name} {versions[name]}" for name in _SHORT_VERSIONS if versions.get(name))),
+    ]
+    return [[name, value] for name, value in rows if value not in (None, "")]
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[list[object]]:

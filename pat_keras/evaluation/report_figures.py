@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from pat_keras.evaluation import metrics, plots
+from pat_keras.evaluation import metrics, plots, task_figures
 from pat_keras.evaluation import report_page as page
 from pat_keras.evaluation.calibration import calibration_groups
 from pat_keras.evaluation.plot_style import with_interval
@@ -50,6 +50,31 @@ def training_figure(run: Run) -> str:
     return page.figure(plots.history_figure(run.history), "history", alt)
 
 
+def subgroups_figure(run: Run, metric: str, title: str) -> str:
+    """The task's first metric in each group, as HTML.
+
+    Args:
+        run: with subgroups.
+        metric: its name in the results.
+        title: of it.
+    """
+    columns = run.metrics["subgroups"]
+    few = sum(own.get(metric) is None for groups in columns.values() for own in groups)
+    if few == sum(map(len, columns.values())):
+        return ""
+    words = [
+        f"{column} {own['group']} {with_interval(own, metric)}"
+        for column, groups in columns.items()
+        for own in groups
+        if own.get(metric) is not None
+    ]
+    alt = f"{title} by group: {'; '.join(words)}. Everybody: {with_interval(run.metrics['test'], metric)}."
+    drawing = task_figures.subgroup_figure(columns, metric, title, run.metrics["test"].get(metric))
+    caption = "With 95 % intervals. The dashed line is everybody."
+    caption += f" {few} groups are too small to be scored." if few else ""
+    return page.figure(drawing, "subgroups", alt, caption)
+
+
 def _binary(run: Run, people: metrics.People) -> list[str]:
     y, p, test = people.y, people.score, run.metrics["test"]
     who = f"{len(y)} test people, {int(y.sum())} of class 1"
@@ -83,11 +108,33 @@ def _multiclass(run: Run, people: metrics.People) -> list[str]:
     who = ", ".join(f"{count} of {name}" for name, count in zip(names, counts, strict=True))
     alt = f"ROC curves of each class against the rest; test people: {who}. "
     alt += f"Mean AUC {with_interval(run.metrics['test'], 'auc')}."
-    return [page.figure(plots.one_versus_rest_figure(people.y, people.score, names), "roc", alt)]
+    shares = counts / counts.sum()
+    recall = "Precision against recall of each class against the rest. Without information, precision would be "
+    recall += ", ".join(f"{share:.2f} of {name}" for share, name in zip(shares, names, strict=True)) + "."
+    means = people.score.mean(axis=0)
+    calibration = "How often each class came true, in groups of people by its predicted probability. On average, "
+    calibration += ", ".join(
+        f"{name} was predicted with {mean:.2f} and true of {share:.2f}"
+        for name, mean, share in zip(names, means, shares, strict=True)
+    )
+    arguments = (people.y, people.score, names)
+    band = " The bands are pointwise 95 % bootstrap intervals over people."
+    return [
+        page.figure(plots.one_versus_rest_figure(*arguments), "roc", alt, alt + band),
+        page.figure(task_figures.precision_recall_rest_figure(*arguments), "precision-recall", recall),
+        page.figure(task_figures.calibration_rest_figure(*arguments), "calibration", calibration + "."),
+    ]
 
 
 def _regression(run: Run, people: metrics.People) -> list[str]:
     test = run.metrics["test"]
     alt = f"Predicted against true values of {len(people.y)} test people, and the errors below. "
     alt += f"MAE {with_interval(test, 'mae')}, R² {with_interval(test, 'r2')}."
-    return [page.figure(plots.regression_figure(people.y, people.score, test), "regression", alt)]
+    figures = [page.figure(plots.regression_figure(people.y, people.score, test), "regression", alt)]
+    if len(people.y) >= 4:  # two groups of two
+        predicted, true, _ = task_figures.regression_groups(people.y, people.score)
+        groups = ", ".join(f"{a:.4g} was truly {b:.4g}" for a, b in zip(predicted, true, strict=True))
+        words = f"Calibration in {len(predicted)} groups of people. A mean prediction of {groups}, on average."
+        drawing = task_figures.regression_calibration_figure(people.y, people.score)
+        figures.append(page.figure(drawing, "calibration", words))
+    return figures

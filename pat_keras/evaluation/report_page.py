@@ -37,26 +37,37 @@ body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--paper)
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 1rem 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; padding-top: .4rem; border-top: 1px solid var(--grid); }
 p, ul { max-width: 46rem; } li { margin: .35rem 0; }
-a { color: var(--first); } a:focus-visible, .scroll:focus-visible { outline: 3px solid var(--second); }
+h3 { font-size: 1.05rem; margin: 1.4rem 0 .5rem; }
+a { color: var(--first); }
+a:focus-visible, .scroll:focus-visible, summary:focus-visible { outline: 3px solid var(--second); outline-offset: 2px; }
+.skip { position: absolute; left: -100vw; } .skip:focus { position: static; display: inline-block; padding: .3rem 0; }
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0; max-width: none; }
 .banner { border: 3px solid var(--warn); background: var(--warn-paper); color: var(--warn); padding: .9rem 1.2rem;
   border-radius: .4rem; font-size: 1.1rem; }
+.notice { border-left: 5px solid var(--warn); background: var(--shade); padding: .7rem 1rem; max-width: 46rem;
+  overflow-wrap: anywhere; }
+.notice strong { display: block; }
 .banner strong { display: block; font-size: 1.6rem; letter-spacing: .02em; }
 .lead { font-size: 1.15rem; } .muted, small { color: var(--muted); }
+main:focus { outline: none; }
 .scroll { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; margin: .6rem 0 1rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); padding-bottom: .3rem; caption-side: top; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--grid); }
 th { font-weight: 600; } thead th { border-bottom: 2px solid var(--muted); } td small { display: block; }
-td { overflow-wrap: anywhere; min-width: 5.4rem; }
-@media (max-width: 34rem) { th, td { padding-right: .45rem; font-size: .86rem; } td { min-width: 3.4rem; } }
+td { overflow-wrap: anywhere; min-width: 6.2rem; }
+@media (max-width: 34rem) { th, td { padding-right: .45rem; font-size: .86rem; } td { min-width: 4.9rem; } }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.2rem; }
+.figures.small { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 figure { margin: 0; max-width: 34rem; break-inside: avoid; } figure svg { width: 100%; height: auto; display: block; }
 figure svg text { font-family: inherit !important; }
 figcaption { color: var(--muted); font-size: .92rem; }
 pre { background: var(--shade); padding: .8rem; overflow-x: auto; border-radius: .4rem; white-space: pre-wrap;
   overflow-wrap: anywhere; }
-tr, .banner { break-inside: avoid; } h2, caption { break-after: avoid; }
+summary { cursor: pointer; padding: .3rem 0; font-weight: 600; }
+tr, .banner { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
+@media print { .skip { display: none; } details::details-content { content-visibility: visible; block-size: auto; }
+  .figures, .figures.small { grid-template-columns: repeat(2, 1fr); } }
 """
 
 
@@ -81,6 +92,16 @@ def text(value: object) -> str:
 def paragraph(words: str, css: str = "") -> str:
     """A paragraph of plain words."""
     return f'<p class="{css}">{text(words)}</p>' if css else f"<p>{text(words)}</p>"
+
+
+def subheading(words: str) -> str:
+    """A heading within a section."""
+    return f"<h3>{text(words)}</h3>"
+
+
+def folded(summary: str, body: str) -> str:
+    """HTML behind a line that opens it; open in print."""
+    return f"<details><summary>{text(summary)}</summary>{body}</details>"
 
 
 def bullets(items: Sequence[str]) -> str:
@@ -130,10 +151,11 @@ def page(title: str, opening: str, sections: Sequence[Section], closing: str) ->
 <style>{_STYLE.replace("DAY", day).replace("NIGHT", night)}</style>
 </head>
 <body>
+<a class="skip" href="#content">Skip to the results</a>
 <header><h1>{text(title)}</h1>
 {opening}</header>
 <nav aria-label="Contents"><ul>{contents}</ul></nav>
-<main>
+<main id="content" tabindex="-1">
 {body}
 </main>
 <footer><p class="muted">{text(closing)}</p></footer>

@@ -13,7 +13,7 @@ import json
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import filelock
@@ -29,6 +29,7 @@ from pat_keras.evaluation.run_writer import RunWriter
 from pat_keras.evaluation.sealing import seal
 from pat_keras.evaluation.search_space import flag_lines, read_space
 from pat_keras.evaluation.searcher import Searcher, TuneSettings, inner_splits_of, split_of_everybody
+from pat_keras.evaluation.shown import SHOWN, checked_shown
 from pat_keras.evaluation.study import Storage, import_optuna
 from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.evaluation.tuning_report import write_tuning_report
@@ -66,6 +67,8 @@ def tune(
     data_flags: str = "",
     watcher: Watcher | None = None,
     say: Callable[[str], None] = warnings.warn,
+    report_people: int = SHOWN.people,
+    report_columns: Sequence[str] = (),
 ) -> TuneResult:
     """Search the settings of a fine-tuning and score the winner on people who had no part in the choice.
 
@@ -80,6 +83,7 @@ def tune(
         data_flags: lines of flags that name the data, for best.flags.
         watcher: told about training progress.
         say: told about data that look wrongly scaled.
+        report_people, report_columns: see `experiment.finetune`.
 
     Raises:
         CohortError, LabelError, ConfigError, CheckpointError: if data, config, settings or weights can't be used, or
@@ -96,6 +100,7 @@ def tune(
         inner_splits_of(sealed, config, settings)  # whether there are people enough is to be known now
     for column in config.subgroups:
         groups_of(data.cohort, column)
+    shown = checked_shown(data, report_people, report_columns)
     check_start(config, cohort.length, data.activity)
     writer = RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     with _locked(writer.folder), Storage(writer.folder / "trials.db") as storage:
@@ -109,7 +114,7 @@ def tune(
             write_text(writer.folder / "best.flags", data_flags + flag_lines(searcher.last_winner()))
             return {"tuning": searcher.account()}
 
-        result = run_splits(data, parts, config, writer, watcher, searcher.choose, finish)
+        result = run_splits(data, parts, config, writer, watcher, searcher.choose, finish, shown)
     write_tuning_report(writer.folder)
     return TuneResult(searcher.last_winner(), result.metrics, searcher.table(), writer.folder)
 
