@@ -92,12 +92,8 @@ class Embedder:
         """
         patch_size = held.encoder.config.patch_size
         check_minutes(activity.shape, patch_size)
-        share = held.min_worn_share if config.missing == "auto" else config.min_worn_share
-        if config.missing == "refuse" or share is None:
-            share = None
-            check_complete(activity, "mask them by missing='mask' (--missing=mask)")
-        else:
-            check_seen(activity, patch_size, share)
+        share = {"auto": held.min_worn_share, "mask": config.min_worn_share, "refuse": None}[config.missing]
+        _check_known(activity, patch_size, share)
         standardizer = held.standardizer
         if standardizer is None or config.standardize != "auto":
             if held.smoothing != "none":
@@ -115,6 +111,14 @@ class Embedder:
             )
         return cls(held.encoder, standardizer, held.smoothing, config.pooling, share)
 
+    def check(self, activity: np.ndarray) -> None:
+        """See that windows (B, T) can be embedded.
+
+        Raises:
+            CohortError: if minutes are missing that are not masked, or a window has no patch to look at.
+        """
+        _check_known(activity, self.encoder.config.patch_size, self.min_worn_share)
+
     @property
     def names(self) -> list[str]:
         """Of the features (F,): pat_00, pat_01, ... of the means, then pat_std_00, ... of the deviations."""
@@ -122,3 +126,10 @@ class Embedder:
         digits = len(str(width - 1))
         kinds = ["pat"] if self.pooling == "mean" else ["pat", "pat_std"]
         return [f"{kind}_{i:0{digits}d}" for kind in kinds for i in range(width)]
+
+
+def _check_known(activity: np.ndarray, patch_size: int, min_worn_share: float | None) -> None:
+    if min_worn_share is None:
+        check_complete(activity, "mask them by missing='mask' (--missing=mask)")
+    else:
+        check_seen(activity, patch_size, min_worn_share)

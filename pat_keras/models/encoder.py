@@ -173,7 +173,7 @@ class PATEncoder(keras.Model):
                 worn = np.asarray(wear[batch])
                 seen = np.asarray(ops.convert_to_numpy(self.patches_seen(worn, min_worn_share)))
                 minutes = ops.convert_to_tensor(minutes)
-                tokens = ops.convert_to_numpy(self(minutes, False, wear=worn, min_worn_share=min_worn_share))
+                tokens = ops.convert_to_numpy(self(minutes, training=False, wear=worn, min_worn_share=min_worn_share))
             tokens = np.asarray(tokens, dtype=np.float32)
             mean = _mean(tokens, seen)
             result[batch, :width] = mean
