@@ -63,7 +63,7 @@ def integrated_gradients(
     model: ExplainedModel | Predictor | Sequence[Predictor],
     x: np.ndarray,
     classes: np.ndarray | None = None,
-    steps: int = 32,
+    steps: int = 16,
 ) -> Attribution:
     """The gradient averaged over the straight way from the reference to the week, times the way.
 
