@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import filelock
 import pytest
 
-from pat_keras.checkpoints import registry
+from pat_keras.checkpoints import presets, registry
 from pat_keras.checkpoints.download import Limits
 from pat_keras.checkpoints.registry import PRESETS, cache_folder, fetch
 from pat_keras.config import SIZES
@@ -71,14 +71,17 @@ def names(folder: pathlib.Path) -> set[str]:
 # The table
 
 
-def test_six_presets() -> None:
-    assert set(PRESETS) == {
+_OFFICIAL = {name: preset for name, preset in PRESETS.items() if not preset.sha256}
+
+
+def test_six_official_presets() -> None:
+    assert set(_OFFICIAL) == {
         f"pat_{size}_{people}" for size in ("small", "medium", "large") for people in ("29k", "21k")
     }
 
 
-@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS.keys())
-def test_preset_is_consistent(preset: registry.Preset) -> None:
+@pytest.mark.parametrize("preset", _OFFICIAL.values(), ids=_OFFICIAL.keys())
+def test_preset_is_consistent(preset: presets.Preset) -> None:
     letter, people = re.fullmatch(r"PAT-([SML])_(29|21)k_weights\.h5", preset.file).groups()  # type: ignore[union-attr]
     assert preset.size in SIZES
     assert preset.size[0].upper() == letter
@@ -93,7 +96,7 @@ def test_preset_is_consistent(preset: registry.Preset) -> None:
 
 
 def test_presets_cannot_be_changed() -> None:
-    assert len({preset.address for preset in PRESETS.values()}) == 6
+    assert len({preset.address for preset in _OFFICIAL.values()}) == 6
     with pytest.raises(TypeError):
         PRESETS["mine"] = PRESETS[PRESET]  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -276,9 +279,9 @@ def test_authors_address_is_the_default(cache: pathlib.Path, monkeypatch: pytest
 def test_mirror_serves_files_by_name(cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(bad.whole) as server:
         monkeypatch.setenv("PAT_KERAS_MIRROR", f"{server.base}/weights/")
-        for preset in PRESETS:
+        for preset in _OFFICIAL:
             fetch(preset, verify=verify, quiet=True)
-    assert [path for path, _ in server.requests] == [f"/weights/{preset.file}" for preset in PRESETS.values()]
+    assert [path for path, _ in server.requests] == [f"/weights/{preset.file}" for preset in _OFFICIAL.values()]
 
 
 @pytest.mark.parametrize("mirror", ["/some/folder", "ftp://example.org", "https://"])
@@ -324,6 +327,57 @@ def test_no_network(cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(CheckpointError, match="the connection failed") as caught:
             fetch(PRESET, verify=verify, quiet=True, limits=QUICK)
     assert f"download {PRESETS[PRESET].address} and save it as {cache / FILE}" in str(caught.value)
+
+
+# Files of our own, whose hashes are in the table
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
+    """Where the file of the preset "mine" lies if it came with the package; it is not there yet."""
+    mine = dataclasses.replace(PRESETS[PRESET], name="mine", file="mine.h5", address="", sha256=SHA256)
+    monkeypatch.setattr(registry, "PRESETS", {"mine": mine})
+    monkeypatch.setattr(presets, "FOLDERS", (tmp_path / "absent", tmp_path / "weights"))
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights" / "mine.h5"
+
+
+def test_a_file_that_came_with_the_package(ours: pathlib.Path, cache: pathlib.Path, capsys) -> None:
+    ours.write_bytes(CONTENT)
+    assert fetch("mine", verify=never, offline=True) == ours
+    assert not cache.exists() and capsys.readouterr().err == ""
+    ours.write_bytes(OTHER)
+    with pytest.raises(CheckpointError, match=rf"mine\.h5: SHA-256 is .*expected {SHA256} .*Install the package again"):
+        fetch("mine", verify=never, offline=True)
+
+
+def test_a_file_of_ours_from_a_mirror_is_checked_by_the_table(
+    ours: pathlib.Path, cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    with Server(bad.sends(OTHER), bad.whole) as server:
+        with pytest.raises(CheckpointError, match=f"sends other content than preset mine: .*expected {SHA256}"):
+            fetch_from(server, monkeypatch, "mine")
+        assert fetch_from(server, monkeypatch, "mine", quiet=False) == cache / "mine.h5"
+    assert fetch("mine", verify=never, offline=True) == cache / "mine.h5"
+    assert not list(cache.glob("*.sha256")) and "Ruan" not in capsys.readouterr().err
+    (cache / "mine.h5").write_bytes(OTHER)
+    with pytest.raises(CheckpointError, match=r"Remove it, then take weights/mine\.h5 of the repository"):
+        fetch("mine", verify=never, quiet=True)
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_file_of_ours_that_is_nowhere(ours: pathlib.Path, cache: pathlib.Path, offline: bool) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        fetch("mine", verify=never, offline=offline, quiet=True)
+    for words in ("take weights/mine.h5 of the repository", str(cache / "mine.h5")):
+        assert words in str(caught.value)
+    assert ("PAT_KERAS_MIRROR" in str(caught.value)) == (not offline)
+
+
+def test_every_preset_has_its_line() -> None:
+    lines = presets.preset_lines()
+    assert [line.split()[0] for line in lines] == list(PRESETS)
+    assert all("downloaded" in line for line in lines if line.split()[0] in _OFFICIAL)
 
 
 # The licence

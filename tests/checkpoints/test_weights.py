@@ -14,7 +14,7 @@ import pytest
 import pat_keras
 from pat_keras.checkpoints.official import save_official
 from pat_keras.checkpoints.registry import CACHE_VARIABLE, MIRROR_VARIABLE, PRESETS
-from pat_keras.checkpoints.weights import load_model, load_preset, load_weights
+from pat_keras.checkpoints.weights import load_encoder, load_model, load_preset, load_weights
 from pat_keras.config import EncoderConfig
 from pat_keras.errors import CheckpointError
 from pat_keras.models.classifier import PATClassifier
@@ -103,12 +103,18 @@ def test_paths(kind: str, tmp_path: pathlib.Path) -> None:
             assert type(loaded) is type(model) and _same(loaded, model)
 
 
+def test_the_run_directory_of_a_pretraining(tmp_path: pathlib.Path) -> None:
+    model = make_model("encoder", EncoderConfig.small())
+    model.save(tmp_path / "encoder.keras")
+    assert _same(load_weights(tmp_path), model) and _same(load_encoder(str(tmp_path)), model)
+
+
 def test_neither_a_preset_nor_a_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(CheckpointError, match=r"pat_tiny: found neither such a file nor a preset.*pat_small_29k"):
         load_weights("pat_tiny")
     with pytest.raises(CheckpointError, match="pat_small_29k"):
         load_preset("pat_tiny")
-    with pytest.raises(CheckpointError, match="found a folder without encoder.keras, expected the run directory"):
+    with pytest.raises(CheckpointError, match=r"found a folder without encoder\.keras, expected the run directory"):
         load_weights(tmp_path)
 
 
