@@ -1,4 +1,4 @@
-"""The activity of a cohort file, read by blocks of windows: a file may be larger than memory.
+"""Activity that need not be in memory: that of a cohort file, read by blocks of windows.
 
 Axes: B windows, T minutes.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -105,3 +106,19 @@ def reading(path: pathlib.Path) -> Iterator[None]:
             f"{path}: can't be read as Parquet ({str(problem).splitlines()[0]}), expected a cohort. The file is of "
             "another kind, cut off or damaged: make it again."
         ) from None
+
+
+class Changed:
+    """Activity of which each slice goes through a function of windows, (b, T) -> (b, T), when it is taken."""
+
+    ndim = 2
+
+    def __init__(self, activity: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._activity, self._change = activity, change
+        self.shape: tuple[int, int] = activity.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self._change(self._activity[part])

@@ -9,7 +9,8 @@ import dataclasses
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -73,7 +74,9 @@ def predict(
             f"{folder}: the ensemble does not say what its models were trained on, expected one that was made from "
             "runs (pat-ensemble, PATEnsemble.from_runs). Call its own predict_proba, or make it again."
         )
-    _check_alike(folder, ensemble.trained_on, cohort, say)
+    check_measured_alike(folder, ensemble.trained_on, cohort.length, cohort.metadata, say)
+    if cohort.content_hash() in ensemble.trained_on.content_hashes:
+        say("these are the data that the run was trained on: what it predicts of people it has seen is no test of it.")
     activity = cohort.activity
     if repair_fixed_scaling is not None:
         activity = undo_fixed_scaling(activity, *repair_fixed_scaling)
@@ -103,24 +106,39 @@ def _scores(ensemble: PATEnsemble, class_names: tuple[str, ...], activity: np.nd
     return {f"probability_{name}": probabilities[:, k] for k, name in enumerate(class_names)}
 
 
-def _check_alike(folder: pathlib.Path, trained: TrainedOn, cohort: Cohort, say: Callable[[str], None]) -> None:
-    """The cohort must be measured as the run's data were."""
-    if cohort.length != trained.minutes:
+def check_measured_alike(
+    run: str | os.PathLike[str],
+    trained: TrainedOn,
+    length: int,
+    metadata: Mapping[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    """See that a cohort is measured as a run's data were.
+
+    Args:
+        run: for messages.
+        trained: what the run says of its data.
+        length: minutes of the cohort's windows.
+        metadata: of the cohort.
+        say: told what can't be known.
+
+    Raises:
+        CohortError: if the length, the unit or the epoch length is another one.
+    """
+    if length != trained.minutes:
         raise CohortError(
-            f"{cohort.metadata['source']}: the windows have {cohort.length} minutes, the run in {folder} was "
+            f"{metadata['source']}: the windows have {length} minutes, the run in {run} was "
             f"trained on windows of {trained.minutes}. Cut the recordings to windows of that length."
         )
     for name, unknown in (("unit", "unknown"), ("epoch_length", None)):
-        found, expected = cohort.metadata[name], getattr(trained, name)
+        found, expected = metadata[name], getattr(trained, name)
         if unknown in (found, expected) and found != expected:
             say(f"the {name} is {found!r}, and that of the run's data {expected!r}: make sure that they are the same.")
         elif found != expected:
             raise CohortError(
-                f"{cohort.metadata['source']}: the {name} is {found!r}, that of the data of the run in {folder} "
+                f"{metadata['source']}: the {name} is {found!r}, that of the data of the run in {run} "
                 f"{expected!r}. A model only knows what it was trained on: convert the recordings, or train on these."
             )
-    if cohort.content_hash() in trained.content_hashes:
-        say("these are the data that the run was trained on: what it predicts of people it has seen is no test of it.")
 
 
 def write_predictions(predictions: Predictions, path: pathlib.Path, overwrite: bool = False) -> pathlib.Path:

@@ -6,12 +6,14 @@ Axes: B windows, T minutes, D embed_dim, F features (D, or 2 D for mean and devi
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from pat_keras.config.embed import EmbedConfig
 from pat_keras.data.smoothing import smooth
 from pat_keras.data.standardize import Standardizer
+from pat_keras.data.stored_activity import Changed
 from pat_keras.errors import ConfigError
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.layers import check_minutes
@@ -85,31 +87,30 @@ class Embedder:
             config: of scaling, pooling and missing minutes.
 
         Raises:
-            ConfigError: if T is not a multiple of the patch size or not the length of the model's scaling, or another
-                scaling than its own is asked of a model that was trained on smoothed minutes.
+            ConfigError: if T is not a multiple of the patch size, or not the length of the model's scaling.
             CohortError: if minutes are missing that are not masked, a window has no patch to look at, or a minute is
                 missing in all windows.
         """
         patch_size = held.encoder.config.patch_size
         check_minutes(activity.shape, patch_size)
-        share = {"auto": held.min_worn_share, "mask": config.min_worn_share, "refuse": None}[config.missing]
-        _check_known(activity, patch_size, share)
+        _check_known(activity, patch_size, _share(held, config))
         standardizer = held.standardizer
         if standardizer is None or config.standardize != "auto":
-            if held.smoothing != "none":
-                raise ConfigError(
-                    f"standardize is {config.standardize!r}, and the weights are of a model that was trained on "
-                    "smoothed minutes and holds their scaling; expected 'auto', which takes it."
-                )
             kind = "per_minute" if config.standardize == "auto" else config.standardize
-            standardizer = Standardizer.fit(activity, kind)
+            smoothed: Any = activity if held.smoothing == "none" else Changed(activity, smooth)
+            standardizer = Standardizer.fit(smoothed, kind)
         elif standardizer.kind == "per_minute" and standardizer.mean.size != activity.shape[1]:
             raise ConfigError(
                 f"The windows have {activity.shape[1]} minutes, and the weights are of a model that was trained on "
                 f"windows of {standardizer.mean.size}. Prepare windows of that length, or fit another scaling "
                 "(--standardize)."
             )
-        return cls(held.encoder, standardizer, held.smoothing, config.pooling, share)
+        return cls.of(held, standardizer, config)
+
+    @classmethod
+    def of(cls, held: Held, standardizer: Standardizer, config: EmbedConfig) -> Embedder:
+        """The embedder of a model's encoder with this scaling."""
+        return cls(held.encoder, standardizer, held.smoothing, config.pooling, _share(held, config))
 
     def check(self, activity: np.ndarray) -> None:
         """See that windows (B, T) can be embedded.
@@ -126,6 +127,11 @@ class Embedder:
         digits = len(str(width - 1))
         kinds = ["pat"] if self.pooling == "mean" else ["pat", "pat_std"]
         return [f"{kind}_{i:0{digits}d}" for kind in kinds for i in range(width)]
+
+
+def _share(held: Held, config: EmbedConfig) -> float | None:
+    """Of a patch's minutes, that must be known; None if all must be."""
+    return {"auto": held.min_worn_share, "mask": config.min_worn_share, "refuse": None}[config.missing]
 
 
 def _check_known(activity: np.ndarray, patch_size: int, min_worn_share: float | None) -> None:
