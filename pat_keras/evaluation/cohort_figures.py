@@ -79,7 +79,7 @@ def average_days_figure(average_days: np.ndarray, unit: str) -> Figure:
     below.plot(hours, mean_day(average_days), color=PALETTE["first"], linewidth=1.8, label="mean")
     below.set(xlim=(0, 24), ylim=(0, 1.25 * below.get_ylim()[1]))  # room for the legend
     legend(below, "upper left")
-    clock_axis(below)
+    _clock(below)
     return figure
 
 
@@ -90,7 +90,7 @@ def recording_figure(example: Example) -> Figure:
     n_days = -(-(offset + len(recording)) // DAY_MINUTES)
     shown = min(n_days, _MOST_DAYS)
     activity, nonwear, missing = (
-        by_day(values, offset, shown) for values in (recording.activity, example.nonwear, np.isnan(recording.activity))
+        _by_day(values, offset, shown) for values in (recording.activity, example.nonwear, np.isnan(recording.activity))
     )  # (shown, 1440) each
     figure = Figure(figsize=(6.4, 0.9 + 0.52 * shown), layout="constrained")
     axes = figure.subplots()
@@ -112,7 +112,7 @@ def recording_figure(example: Example) -> Figure:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper right", bbox_to_anchor=(1.0, 1.1), ncols=2, frameon=False, fontsize=9,
                     labelcolor=PALETTE["ink"])  # fmt: skip
-    clock_axis(axes)
+    _clock(axes)
     return figure
 
 
@@ -145,7 +145,7 @@ def _neighbours(lines: np.ndarray) -> np.ndarray:
     return np.stack([mean_day(group) for group in np.array_split(lines, MOST_LINES)])
 
 
-def by_day(values: np.ndarray, offset: int, days: int) -> np.ndarray:
+def _by_day(values: np.ndarray, offset: int, days: int) -> np.ndarray:
     """(days, 1440) by the clock; what lies before and after the recording is NaN or false."""
     laid = np.full(days * DAY_MINUTES, np.nan if values.dtype.kind == "f" else False, dtype=values.dtype)
     end = min(offset + len(values), len(laid))
@@ -163,8 +163,7 @@ def _shade(axes: Axes, mask: np.ndarray, color: str, label: str, hatch: str) -> 
             label = ""
 
 
-def clock_axis(axes: Axes) -> None:
-    """Labels an x axis of hours of a day."""
+def _clock(axes: Axes) -> None:
     axes.set_xlabel("Clock time", color=PALETTE["ink"])
     axes.xaxis.set_major_locator(MultipleLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:.0f}:00"))

@@ -16,6 +16,7 @@ import numpy as np
 
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.errors import RunError
+from pat_keras.evaluation.clock import Clock
 
 FILE = "individuals.npz"
 MOST_EMBEDDED = 500  # people of a run: more dots hide each other
@@ -42,6 +43,11 @@ class Person:
     start_minute: int | None
     activity: np.ndarray
     attention: np.ndarray
+
+    @property
+    def clock(self) -> Clock:
+        """Of the window, whose samples are minutes."""
+        return Clock(len(self.activity), first=self.start_minute or 0, known=self.start_minute is not None)
 
 
 @dataclasses.dataclass(frozen=True)

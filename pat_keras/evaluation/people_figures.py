@@ -1,21 +1,20 @@
 """Figures of single people: a week with the attention it got, and embeddings as dots.
 
-Axes: T minutes, N patches, n people.
+Axes: T minutes, D days, n people.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from pat_keras.data.windows import DAY_MINUTES
-from pat_keras.evaluation.cohort_figures import by_day, clock_axis
+from pat_keras.evaluation.clock import DAY_HOURS, Clock, mean_by
 from pat_keras.evaluation.individuals import Embedding, Person
-from pat_keras.evaluation.plot_style import PALETTE, SERIES, style
+from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend_below, style
 
 MOST_PANELS = 6  # folds whose embeddings are drawn
-_STEP = 15  # minutes drawn as one
+_STEPS_OF_HOUR = 4
 _MOST_DAYS = 14
 _MARKS = "osD^v"
 
@@ -30,42 +29,33 @@ def week_figure(person: Person, title: str) -> Figure:
         person: whose.
         title: above the figure.
     """
-    offset = person.start_minute or 0
-    shown = min(_days(person.activity, offset), _MOST_DAYS)
+    clock = person.clock
+    shown = min(clock.n_days, _MOST_DAYS)
     figure = Figure(figsize=(4.2, 0.9 + 0.36 * shown), layout="constrained")
     axes = figure.subplots()
     style(axes, title, "", "")
-    steps = by_day(person.activity, offset, shown).reshape(shown, -1, _STEP)
-    known = ~np.isnan(steps)
-    height = np.sqrt(np.where(known, steps, 0).clip(min=0).sum(axis=2) / np.maximum(known.sum(axis=2), 1))
-    height = 0.88 * np.where(known.any(axis=2), height / (height.max() or 1.0), np.nan)
-    hours = (np.arange(height.shape[1]) + 0.5) * _STEP / 60
+    height = np.sqrt(_steps(person.activity, clock)[:shown].clip(0))
+    height = 0.88 * height / (np.nanmax(height) or 1.0)
+    hours = (np.arange(height.shape[1]) + 0.5) * DAY_HOURS / height.shape[1]
     for day in range(shown):
         axes.fill_between(
             hours, day + 1, day + 1 - height[day], color=PALETTE["first"], alpha=0.55, linewidth=0,
             label="activity" if day == 0 else None,
         )  # fmt: skip
     if len(person.attention):
-        patch = len(person.activity) // len(person.attention)
-        received = by_day(np.repeat(person.attention, patch), offset, shown)
-        # A point a patch, or one for each _STEP minutes where patches are shorter.
-        received = received[:, :: max(patch, _STEP)]
-        begin = np.arange(received.shape[1]) * max(patch, _STEP) / 60
-        level = 0.88 * np.sqrt(received / float(np.nanmax(received)))
+        received = np.repeat(person.attention, len(person.activity) // len(person.attention))
+        level = np.sqrt(_steps(received, clock)[:shown])
+        level = 0.88 * level / np.nanmax(level)
         for day in range(shown):
-            axes.plot(begin, day + 1 - level[day], color=PALETTE["second"], linewidth=1.1, drawstyle="steps-post",
+            axes.plot(hours, day + 1 - level[day], color=PALETTE["second"], linewidth=1.1, drawstyle="steps-mid",
                       label="attention" if day == 0 else None)  # fmt: skip
     axes.set_yticks(np.arange(shown) + 0.6, [f"Day {day + 1}" for day in range(shown)])
     axes.set(xlim=(0, 24), ylim=(shown + 0.02, 0))
     axes.grid(visible=False, axis="y")
-    clock_axis(axes)
+    axes.set_xlabel("Clock time" if clock.known else "Hours from the start of the window", color=PALETTE["ink"])
     axes.xaxis.set_major_locator(MultipleLocator(6))
-    if person.start_minute is None:
-        axes.set_xlabel("Hours from the start of the window", color=PALETTE["ink"])
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=9,
-        labelcolor=PALETTE["ink"],
-    )  # fmt: skip
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:.0f}:00"))
+    legend_below(figure, axes, columns=2)
     return figure
 
 
@@ -101,22 +91,17 @@ def embedding_figure(embeddings: list[Embedding], method: str, column: str, name
                 own[:, 0], own[:, 1], _MARKS[(k + k // 4) % 5], color=PALETTE[SERIES[k % 4]], alpha=0.75, linewidth=0,
                 markersize=6 if len(places) < 150 else 4, markeredgewidth=0, label=name,
             )  # fmt: skip
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9,
-        labelcolor=PALETTE["ink"], title=column, title_fontsize=9, handletextpad=0.2, columnspacing=1.2,
-    ).get_title().set_color(PALETTE["ink"])  # fmt: skip
+    legend_below(figure, panels[0], columns=4, title=column)
     return figure
 
 
-def hourly(values: np.ndarray, start_minute: int | None) -> np.ndarray:
-    """Means (24,) by hour of the day (of the window, if its start is unknown) of values (T,), NaN = missing."""
-    offset = start_minute or 0
-    hours = by_day(values, offset, _days(values, offset)).reshape(-1, 24, 60)
-    known = ~np.isnan(hours)
-    counts = known.sum(axis=(0, 2))
-    return np.divide(np.where(known, hours, 0).sum(axis=(0, 2)), counts, out=np.full(24, np.nan), where=counts > 0)
+def hourly(values: np.ndarray, clock: Clock) -> np.ndarray:
+    """Means (24,) by hour of the day of values (T,), NaN where nothing is known."""
+    return mean_by(values[None], clock.hour_of_day)[0]
 
 
-def _days(values: np.ndarray, offset: int) -> int:
-    """Days that values (T,) touch which begin `offset` minutes after midnight."""
-    return -(-(offset + len(values)) // DAY_MINUTES)
+def _steps(values: np.ndarray, clock: Clock) -> np.ndarray:
+    """Means of a quarter of an hour: (T,) -> (D, 96) by the clock, NaN where nothing is known."""
+    found = mean_by(values[None], (clock.first + np.arange(clock.length)) * _STEPS_OF_HOUR // clock.per_hour)[0]
+    steps = DAY_HOURS * _STEPS_OF_HOUR
+    return np.pad(found, (0, -len(found) % steps), constant_values=np.nan).reshape(-1, steps)

@@ -64,6 +64,14 @@ def legend(axes: Axes, place: str, title: str | None = None) -> None:
     drawn.get_title().set_color(PALETTE["ink"])
 
 
+def legend_below(figure: Figure, axes: Axes, columns: int = 1, title: str | None = None) -> None:
+    """The legend of axes below the figure, where nothing can lie under it."""
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns, title=title, frameon=False,
+        fontsize=9, title_fontsize=9, labelcolor=PALETTE["ink"], alignment="left", columnspacing=1.2,
+    ).get_title().set_color(PALETTE["ink"])  # fmt: skip
+
+
 def with_interval(result: Mapping[str, Any], name: str, digits: int = 2) -> str:
     """A metric and its interval in words: "0.81 (0.70 to 0.90)"; "undefined" where it is None."""
     value, low, high = (result.get(key) for key in (name, f"{name}_low", f"{name}_high"))

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from pat_keras.evaluation import auc as roc
 from pat_keras.evaluation import bootstrap, metrics
 from pat_keras.evaluation.calibration import calibration_curve, calibration_groups
-from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, square_axes, style, with_interval
+from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, legend_below, square_axes, style, with_interval
 
 DASHES = ("-", "--", "-.", ":")
 _BAND_RESAMPLES = 500
@@ -104,7 +104,8 @@ def calibration_figure(y: np.ndarray, p: np.ndarray, result: Mapping[str, Any] |
     below.hist(p, bins=np.linspace(0, 1, 31).tolist(), color=PALETTE["muted"])
     below.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
     numbers = (("calibration_slope", "slope"), ("calibration_intercept", "in the large"))
-    legend(axes, "best", title="\n".join(f"{words} {with_interval(result, name)}" for name, words in numbers))
+    title = ", ".join(f"{words} {with_interval(result, name)}" for name, words in numbers)
+    legend_below(figure, axes, title=title[:1].upper() + title[1:])
     return figure
 
 

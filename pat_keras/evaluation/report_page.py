@@ -67,7 +67,9 @@ pre { background: var(--shade); padding: .8rem; overflow-x: auto; border-radius:
 summary { cursor: pointer; padding: .3rem 0; font-weight: 600; }
 tr, .banner { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
 @media print { .skip { display: none; } details::details-content { content-visibility: visible; block-size: auto; }
-  .figures, .figures.small { grid-template-columns: repeat(2, 1fr); } }
+  .figures, .figures.small { grid-template-columns: repeat(2, 1fr); } .scroll { overflow: visible; }
+  th, td { font-size: 7.5pt; padding-right: .35rem; min-width: 0; overflow-wrap: break-word; }
+  figcaption, pre { font-size: 8pt; } }
 """
 
 

@@ -80,9 +80,7 @@ def _meaning(task: str) -> str:
         return "Those whose value was missed most, and least."
     if task == "multiclass":
         return "Certain is a prediction whose first class is far more probable than the second."
-    return (
-        "Certain is a prediction that is far, in log-odds, from the threshold of its model; uncertain, one beside it."
-    )
+    return "Certain is a prediction far, in log-odds, from the threshold of its model; uncertain is one beside it."
 
 
 def _week(run: Run, tested: People, person: Person, number: int) -> str:
@@ -109,13 +107,13 @@ def _outcome(run: Run, tested: People, person: Person) -> tuple[str, str]:
 
 def _activity_words(run: Run, person: Person) -> str:
     """A week in words."""
-    by_hour = hourly(person.activity, person.start_minute)
+    by_hour = hourly(person.activity, person.clock)
     unit = run.data.get("unit") or "units"
     words = f"Most active around {_hour(np.nanargmax(by_hour))} ({np.nanmax(by_hour):.3g} {unit} a minute), least "
     words += f"around {_hour(np.nanargmin(by_hour))} ({np.nanmin(by_hour):.3g})."
     if len(person.attention):
         received = np.repeat(person.attention, len(person.activity) // len(person.attention))
-        of_hour = hourly(received / received.mean(), person.start_minute)
+        of_hour = hourly(received / received.mean(), person.clock)
         words += f" Attended to most around {_hour(np.nanargmax(of_hour))} ({np.nanmax(of_hour):.2f} times the mean)"
         words += f" and least around {_hour(np.nanargmin(of_hour))} ({np.nanmin(of_hour):.2f})."
     return words

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pat_keras.evaluation import auc as roc
 from pat_keras.evaluation.calibration import calibration_groups
-from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, square_axes, style
+from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, legend_below, square_axes, style
 from pat_keras.evaluation.plots import DASHES, precision_recall_corners
 
 
@@ -121,8 +121,5 @@ def subgroup_figure(
         axes.axvline(overall, color=PALETTE["muted"], linewidth=1, linestyle="--", label=f"everybody: {overall:.2f}")
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower right", frameon=False, fontsize=9,
-        labelcolor=PALETTE["ink"],
-    )  # fmt: skip
+    legend_below(figure, axes)
     return figure

@@ -10,6 +10,9 @@ import numpy as np
 import polars as pl
 
 from pat_keras.evaluation import comparison, metrics
+from pat_keras.evaluation.certainty import HIGH, LOW, SUREST, WRONG
+from pat_keras.evaluation.individuals import Embedding, Individuals, Person, keep_individuals
+from pat_keras.evaluation.run_folder import read_run
 
 
 def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int = 90, **data: Any) -> pathlib.Path:
@@ -54,6 +57,38 @@ def write_run(folder: pathlib.Path, task: str = "binary", folds: int = 1, n: int
     _write(folder / "data.json", described | {"citation": "A. Study, 2020.", "content_hash": "0" * 64} | data)
     (folder / "flags.txt").write_text("--label=depressed\n--seed=0\n", encoding="utf-8")
     return folder
+
+
+def add_individuals(folder: pathlib.Path, n_weeks: int = 2) -> Individuals:
+    """Writes individuals.npz beside a run of `write_run`: some weeks of test people, and embeddings of all of them."""
+    rng = np.random.default_rng(3)
+    run = read_run(folder)
+    n = len(run.people("test").y)
+    kinds = (HIGH, LOW) if run.task == "regression" else (SUREST, WRONG)
+    weeks = [
+        Person(
+            kinds[k % 2],
+            3 + 2 * k,
+            k,
+            2,
+            0,
+            rng.gamma(1.0, 80, 7 * 1440).astype(np.float32),
+            rng.dirichlet(np.ones(560)),
+        )
+        for k in range(n_weeks)
+    ]
+    folds = len(run.metrics.get("folds") or [1])
+    each = n // folds
+    embeddings = [
+        Embedding(
+            fold + 1, (0.6, 0.2), {"PCA": rng.normal(size=(each, 2)), "UMAP": rng.normal(size=(each, 2))},
+            {"depressed": np.arange(each) % 2, "age": np.arange(each) % 3},
+        )
+        for fold in range(folds)
+    ]  # fmt: skip
+    individuals = Individuals(weeks, embeddings, {"depressed": ["0", "1"], "age": ["<18", "18-39", "60+"]}, 4)
+    keep_individuals(folder, individuals)
+    return individuals
 
 
 def _counts(name: str, y: np.ndarray, part: np.ndarray, task: str) -> dict[str, Any]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import html.parser
+import itertools
 import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from pat_keras.errors import RunError
 from pat_keras.evaluation import report_page
 from pat_keras.evaluation.report import render, write_report
+from pat_keras.evaluation.report_people import notice
 from pat_keras.evaluation.run_folder import read_run
-from tests.evaluation.run_files import write_run
+from tests.evaluation.run_files import add_individuals, write_run
 
 _VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -66,6 +69,15 @@ def _change(path: pathlib.Path, **changes) -> None:
 @pytest.fixture(scope="module")
 def binary(tmp_path_factory) -> tuple[_Page, str]:
     return _report(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory) -> tuple[_Page, str]:
+    """A run with all that a report can show."""
+    folder = write_run(tmp_path_factory.mktemp("run"))
+    add_individuals(folder)
+    text = write_report(folder).read_text(encoding="utf-8")
+    return _Page(text), text
 
 
 def test_numbers_with_intervals(binary, tmp_path) -> None:
@@ -122,8 +134,121 @@ def test_ids_are_unique_and_links_lead_somewhere(binary) -> None:
         assert link["href"].removeprefix("#") in ids
 
 
-def test_people_are_not_named(binary) -> None:
-    assert "p002" not in binary[1]
+def test_people_are_not_named(binary, everything) -> None:
+    for _, text in (binary, everything):
+        assert not re.search(r"\bp\d{3}\b", text)
+
+
+# --- single people ---
+
+
+def test_weeks_are_shown_with_words_from_their_numbers(everything, tmp_path) -> None:
+    page, _ = everything
+    weeks = add_individuals(write_run(tmp_path)).people
+    labels = [svg["aria-label"] for svg in page.all("svg")]
+    shown = [label for label in labels if label.startswith(("Most certain", "Smallest"))]
+    assert len(shown) == len(weeks) == 2
+    hours = weeks[0].activity.reshape(7, 24, 60).mean(axis=(0, 2))
+    assert f"Most active around {hours.argmax()}:00 ({hours.max():.3g} counts a minute)" in shown[0]
+    attention = np.repeat(weeks[0].attention, 18).reshape(7, 24, 60).mean(axis=(0, 2)) * len(weeks[0].attention)
+    assert f"Attended to most around {attention.argmax()}:00 ({attention.max():.2f} times the mean)" in shown[0]
+    assert f"Line {weeks[0].line} of predictions.csv, the first of 2 windows." in page.text
+
+
+def test_recordings_are_announced_and_can_be_left_out(everything, tmp_path) -> None:
+    page, _ = everything
+    assert "This page shows recordings of 2 people" in page.text
+    assert "--report_people=0" in page.text
+    write_run(tmp_path)
+    add_individuals(tmp_path)
+    page = _Page(write_report(tmp_path, individuals=False).read_text(encoding="utf-8"))
+    for words in ("This page shows recordings", "Single people", "Embeddings", "predictions.csv"):
+        assert words not in page.text
+
+
+def test_nobody_real_needs_no_announcement(tmp_path) -> None:
+    write_run(tmp_path, synthetic=True)
+    assert notice(read_run(tmp_path), add_individuals(tmp_path)) == ""
+
+
+def test_embeddings_by_column(everything) -> None:
+    page, _ = everything
+    labels = [svg["aria-label"] for svg in page.all("svg")]
+    assert sum(label.startswith("PCA of 30 test people by") for label in labels) == 2
+    assert sum(label.startswith("UMAP of 30 test people by") for label in labels) == 2
+    assert any("10 of <18, 10 of 18-39, 10 of 60+. Group means hold" in label for label in labels)
+    assert "4 test people were left out at random" in page.text
+    assert "panels can't be compared" not in page.text
+
+
+def test_embeddings_of_folds_are_not_mixed(tmp_path) -> None:
+    add_individuals(write_run(tmp_path, folds=3))
+    page = _Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert "panels can't be compared" in page.text
+    assert "Fold 3" in page.text
+
+
+@pytest.mark.parametrize(("task", "words"), [("multiclass", "Predicted class"), ("regression", "Predicted far too")])
+def test_single_people_of_other_tasks(tmp_path, task: str, words: str) -> None:
+    add_individuals(write_run(tmp_path, task))
+    assert words in _Page(write_report(tmp_path).read_text(encoding="utf-8")).text
+
+
+def test_damaged_individuals_are_named(tmp_path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "individuals.npz").write_bytes(b"PK")
+    with pytest.raises(RunError, match=r"individuals.npz.*--resume"):
+        write_report(tmp_path)
+
+
+def test_groups_as_dots(tmp_path) -> None:
+    write_run(tmp_path)
+    group = {"n": 15, "n_positive": 7, "auc": 0.71, "auc_low": 0.5, "auc_high": 0.9, "reasons": {}}
+    few = {"group": "60+", "n": 3, "n_positive": 1, "auc": None, "reasons": {"auc": "3 people, fewer than 10"}}
+    _change(tmp_path / "metrics.json", subgroups={"age": [{"group": "18-39", **group}, few]})
+    page = _Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    labels = [svg["aria-label"] for svg in page.all("svg")]
+    assert any(label.startswith("AUC by group: age 18-39 0.71 (0.50 to 0.90). Everybody") for label in labels)
+    assert "1 groups are too small" in page.text
+    assert "60+ 3 1 of class 1 undefined 3 people, fewer than 10" in page.text
+
+
+# --- structure ---
+
+
+def test_headings_come_in_order(everything) -> None:
+    page, _ = everything
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert 3 in levels
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_tables_say_what_their_cells_are_of(everything) -> None:
+    page, text = everything
+    assert text.count("<table>") == text.count("<caption>") > 4
+    assert all(cell.get("scope") in ("col", "row") for cell in page.all("th"))
+    regions = [tag for _, tag in page.tags if tag.get("class") == "scroll"]
+    assert all(region["tabindex"] == "0" and region["aria-label"] for region in regions)
+
+
+def test_the_first_link_leads_past_the_contents(everything) -> None:
+    page, _ = everything
+    first = page.all("a")[0]
+    assert first["href"] == f"#{page.all('main')[0]['id']}"
+
+
+def test_what_was_run_in_short(everything) -> None:
+    page, _ = everything
+    assert "Network small" in page.text
+    assert "Training epochs 12" in page.text
+    assert "Software keras 3.15.0" in page.text
+    assert [page.tags[i + 1][0] for i, (tag, _) in enumerate(page.tags) if tag == "details"] == ["summary"] * 2
+
+
+def test_the_page_is_small(everything) -> None:
+    assert len(everything[1]) < 2_000_000
 
 
 def test_everything_from_files_is_escaped(tmp_path) -> None:
@@ -212,6 +337,9 @@ def test_several_classes(tmp_path) -> None:
     assert "predicted 2" in page.text
     assert "Accuracy" in page.text
     assert "each class against the rest" in page.text
+    assert "How often each class came true" in page.text
+    assert "pointwise 95 % bootstrap intervals" in page.text
+    assert len(page.all("figure")) == 4
     assert "Brier" not in page.text
 
 
@@ -219,6 +347,7 @@ def test_regression(tmp_path) -> None:
     page, _ = _report(tmp_path, "regression")
     assert page.text.startswith("depressed: prediction of a number")
     assert "Predicted against true values of 30 test people" in page.text
+    assert "Calibration in 2 groups of people. A mean prediction of" in page.text
     assert "Confusion" not in page.text
 
 
