@@ -1,13 +1,13 @@
 """pat-pretrain: pretrain an encoder as a masked autoencoder, on one cohort or several.
 
-    pat-pretrain                                              the synthetic demonstration
+    pat-pretrain                                              the synthetic demonstration, in a minute or two
     pat-pretrain --data=cohort.parquet --out=runs/medium --size=medium --epochs=400
     pat-pretrain --data=nhanes.parquet,mine.parquet --shares=1,1 --exclude_people=nhanes_2005_2006_pretraining
     pat-pretrain --resume --out=runs/medium                   go on with a run that was killed
 
 As the authors' notebooks have it: --order=original --permutation=batch --loss=all --schedule=constant
 --warmup_epochs=0 --clip_norm=0 --ema_decay=0. On GPUs: KERAS_BACKEND=jax and --precision=mixed_bfloat16.
-Ends with a table of losses and the run directory, which holds the encoder: pat-finetune --weights=RUN/encoder.keras.
+Ends with a table of losses and the run directory, which holds the encoder: pat-finetune --weights=RUN.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from absl import flags
 from pat_keras import config as choices
 from pat_keras.apps import cli
 from pat_keras.apps.inputs import read_cohort
-from pat_keras.apps.training_flags import kept_flags, resumed
+from pat_keras.apps.training_flags import kept_flags, listed, resumed
 from pat_keras.config import PretrainConfig
 from pat_keras.errors import ConfigError
 
@@ -37,13 +37,17 @@ _HELP = {
     "size": "Size of the encoder.",
     "embedding": "Its patch embedding.",
     "patch_size": "Minutes in one patch; the size's own if not given.",
-    "weights": "File or preset to go on from, an encoder or a whole autoencoder. Empty: random weights.",
+    "weights": "File, run or preset (list shows all) to go on from, an encoder or a whole autoencoder. Empty: random "
+    "weights.",
     "mask_ratio": "Share of patches masked.",
     "order": "Where the decoder sees tokens. restored: at their own places. original: misplaced, as with the authors.",
     "permutation": "Draw what is masked for each person, or once for the batch (as the authors do).",
     "loss": "Squared error of masked minutes, or of all.",
     "output": "Of the decoder: tanh (2 tanh, as the authors have it) or linear.",
     "dropout": "Dropout rate in the blocks.",
+    "augment_days": "Training weeks begin with a random day of theirs. Not given: if they are whole days.",
+    "augment_minutes": "Training weeks are shifted by up to so many minutes, earlier or later. Not given: 30, if they "
+    "are whole days.",
     "smoothing": "Of raw minutes: savitzky_golay (window 51, order 3), or none.",
     "standardize": "Scaling, fitted on the training people of each cohort by itself.",
     "learning_rate": "Learning rate; that of the size if not given: "
@@ -76,7 +80,19 @@ _CHOICES = {
     "precision": choices.PRECISIONS,
     "jit": choices.JIT,
 }
-_OR_NONE = {"patch_size": int, "patience": int, "learning_rate": float}
+# Of the demonstration alone: what shows something on days of synthetic people within two minutes of two busy cores.
+_DEMO_PEOPLE = 400
+_DEMO = {
+    "epochs": 15,
+    "warmup_epochs": 2,
+    "batch_size": 16,
+    "ema_decay": 0.95,
+    "mask_ratio": 0.5,
+    "smoothing": "savitzky_golay",
+    "standardize": "cohort",
+    "plots": 3,
+}
+_OR_NONE = {"patch_size": int, "patience": int, "learning_rate": float, "augment_days": bool, "augment_minutes": int}
 _DEFINE: dict[type, Any] = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -114,6 +130,8 @@ def define_flags() -> flags.FlagValues:
 
 def run_command(values: flags.FlagValues) -> None:
     """Runs the pretraining that the flags describe and prints what it found."""
+    if not values.data:
+        _demonstrate(values)
     config = PretrainConfig(**{field.name: getattr(values, field.name) for field in dataclasses.fields(PretrainConfig)})
     if values.out is None:
         values.out = str(pathlib.Path("runs", f"pretrain-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"))
@@ -149,6 +167,19 @@ def run_command(values: flags.FlagValues) -> None:
     print(_summary(result))
 
 
+def _demonstrate(values: flags.FlagValues) -> None:
+    """Set what was not given to what the demonstration takes, and say so."""
+    taken = {name: value for name, value in _DEMO.items() if not values[name].present}
+    for name, value in taken.items():
+        values[name].value = value
+    settings = " ".join(f"--{name}={value}" for name, value in taken.items())
+    print(
+        "No --data: a demonstration on days of synthetic people"
+        + (f", quick by {settings}; --data is pretrained on by other defaults (--help)." if taken else "."),
+        flush=True,
+    )
+
+
 def _read(values: flags.FlagValues) -> tuple[dict[str, Cohort], list[float] | None]:
     """The cohorts by the names of their files, and their shares."""
     cohorts = {}
@@ -160,7 +191,7 @@ def _read(values: flags.FlagValues) -> tuple[dict[str, Cohort], list[float] | No
     if not cohorts:
         from pat_keras.data.simulate import simulate_cohort
 
-        cohorts = {"synthetic": simulate_cohort(n_people=240)}
+        cohorts = {"synthetic": simulate_cohort(n_people=_DEMO_PEOPLE, days=1)}
     if values.shares is None:
         return cohorts, None
     try:
@@ -193,7 +224,8 @@ def main(argv: Sequence[str]) -> int:
     """The command: returns the exit status."""
 
     def command(values: flags.FlagValues) -> None:
-        run_command(resumed(argv, values, define_flags) if values.resume else values)
+        if not listed(values):
+            run_command(resumed(argv, values, define_flags) if values.resume else values)
 
     return cli.execute(argv, define_flags(), __doc__ or "", command)
 

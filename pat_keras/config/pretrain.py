@@ -38,6 +38,10 @@ class PretrainConfig:
         loss: the squared error of "masked" minutes, or of "all".
         output: of the decoder, "tanh" (2 tanh, as the authors have it) or "linear".
         dropout: rate in the blocks.
+        augment_days: training weeks begin with a random day of theirs (a circular shift by whole days). None: if they
+            are whole days.
+        augment_minutes: circular shift of a training week by up to so many minutes, earlier or later. None: 30 if they
+            are whole days.
         smoothing: of raw minutes: "savitzky_golay" or "none".
         standardize: scaling, fitted on the training people of each cohort by itself.
         learning_rate: None for that of the size, `PRETRAIN_RATES`.
@@ -70,6 +74,8 @@ class PretrainConfig:
     loss: str = "masked"
     output: str = "tanh"
     dropout: float = 0.1
+    augment_days: bool | None = None
+    augment_minutes: int | None = None
     smoothing: str = "none"
     standardize: str = "per_minute"
     learning_rate: float | None = None
@@ -102,6 +108,11 @@ class PretrainConfig:
             "permutation": "batch",
             "loss": "all",
             "output": "tanh",
+            "mask_ratio": 0.9,
+            "augment_days": False,
+            "augment_minutes": 0,
+            "standardize": "per_minute",
+            "batch_size": 128,
             "learning_rate": ORIGINAL_RATES.get(size),
             "schedule": "constant",
             "warmup_epochs": 0,
@@ -140,6 +151,7 @@ _BOUNDS = {
     "learning_rate": POSITIVE,
     "dropout": Bounds(0, 1, open_most=True),
     "ema_decay": Bounds(0, 1, open_most=True),
+    "augment_minutes": Bounds(0),
     "warmup_epochs": Bounds(0),
     "weight_decay": Bounds(0, 1e9),
     "clip_norm": Bounds(0, 1e9),

@@ -77,15 +77,20 @@ def check_augmentation(config: FinetuneConfig, minutes: int) -> None:
             be hidden.
     """
     if config.augment_days and minutes % DAY_MINUTES:
-        raise ConfigError(
-            f"augment_days shifts by whole days, and the windows have {minutes} minutes, which are not; expected a "
-            f"multiple of {DAY_MINUTES}. Prepare windows of whole days, or leave it off."
-        )
+        raise whole_days_error(minutes)
     hours, hidden = minutes // HOUR_MINUTES, config.augment_mask_hours
     if hidden and hidden >= hours:
         raise ConfigError(
             f"augment_mask_hours is {hidden}, and the windows have {hours} whole hours; expected fewer than these."
         )
+
+
+def whole_days_error(minutes: int) -> ConfigError:
+    """What is wrong with shifting windows of so many minutes by days."""
+    return ConfigError(
+        f"augment_days shifts by whole days, and the windows have {minutes} minutes, which are not; expected a "
+        f"multiple of {DAY_MINUTES}. Prepare windows of whole days, or leave it off."
+    )
 
 
 def shift_days(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:

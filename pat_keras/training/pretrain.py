@@ -148,7 +148,7 @@ class _Training:
         self.num_masked = _num_masked(autoencoder, sources)
         self.data = prepare(sources, self.patch_size, self.num_masked, config)
         self.batch_size = _batch_size(config, len(self.data.train))
-        self.model = Reconstruction(autoencoder, config.loss, config.permutation, config.seed)
+        self.model = Reconstruction(autoencoder, config, self.data.train.shape[1])
         steps = -(-len(self.data.train) // self.batch_size)
         self.optimizer = _optimizer(config, self.model, steps)
         jit = config.jit == "on" or (config.jit == "auto" and compile_by_default())

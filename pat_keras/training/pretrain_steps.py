@@ -16,7 +16,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from pat_keras.config import PretrainConfig
 from pat_keras.models.mae import PATMaskedAutoencoder
+from pat_keras.training.augmentation import DAY_MINUTES, whole_days_error
 from pat_keras.training.optimizers import Adam
 
 # Steps that a GPU does in one call. More save nothing more; the progress bar moves once a call.
@@ -27,19 +29,52 @@ RESIDENT_SHARE = 0.4
 
 
 class Reconstruction(keras.Model):
-    """The loss as a model: (B, T) standardised weeks, NaN = missing -> the loss of a freshly drawn mask, a number."""
+    """The loss as a model: (B, T) standardised weeks, NaN = missing -> the loss of a freshly drawn mask, a number.
 
-    def __init__(self, autoencoder: PATMaskedAutoencoder, loss: str, permutation: str, seed: int) -> None:
+    Args:
+        autoencoder: to train.
+        config: its loss, permutation, `augment_` settings and seed.
+        length: T.
+
+    Raises:
+        ConfigError: if weeks are to be shifted by days and are not whole days.
+    """
+
+    def __init__(self, autoencoder: PATMaskedAutoencoder, config: PretrainConfig, length: int) -> None:
         super().__init__(name="reconstruction")
-        self.autoencoder, self.loss_kind, self.shared = autoencoder, loss, permutation == "batch"
-        self.masks = keras.random.SeedGenerator(seed)
+        self.autoencoder, self.loss_kind, self.shared = autoencoder, config.loss, config.permutation == "batch"
+        whole_days = length % DAY_MINUTES == 0
+        if config.augment_days and not whole_days:
+            raise whole_days_error(length)
+        self._days = whole_days if config.augment_days is None else config.augment_days
+        self._minutes = (30 if whole_days else 0) if config.augment_minutes is None else config.augment_minutes
+        self.masks = keras.random.SeedGenerator(config.seed)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """(B, T) -> ()."""
+        """(B, T) -> (); in training, of weeks shifted as the config says."""
+        if training:
+            x = self.shifted(x)
         permutation = self.autoencoder.permutations(x, self.masks, self.shared)
         sums, minutes = self.errors(x, permutation, training)
         return ops.sum(sums) / ops.maximum(ops.sum(minutes), 1.0)
+
+    def shifted(self, x: Any) -> Any:
+        """Each week shifted in a circle by its own random days and minutes: (B, T) -> (B, T)."""
+        if not self._days and not self._minutes:
+            return x
+        people, length = ops.shape(x)
+        shift = ops.zeros((people, 1), "int32")
+        if self._days:
+            shift += DAY_MINUTES * self._draw(people, length // DAY_MINUTES)
+        if self._minutes:
+            shift += self._draw(people, 2 * self._minutes + 1) - self._minutes
+        places = ops.mod(ops.expand_dims(ops.arange(length, dtype="int32"), 0) + shift, length)
+        return ops.take_along_axis(x, places, axis=1)
+
+    def _draw(self, people: Any, count: Any) -> Any:
+        """(B, 1) whole numbers from 0 to count - 1."""
+        return keras.random.randint((people, 1), 0, count, dtype="int32", seed=self.masks)
 
     def errors(self, x: Any, permutation: Any, training: bool | None = None) -> tuple[Any, Any]:
         """Sums of squared errors and numbers of minutes of each person under masks (B, N): (B, T) -> (B,) and (B,)."""

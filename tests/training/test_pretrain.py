@@ -37,6 +37,7 @@ def _config(**changes: Any) -> PretrainConfig:
         "epochs": 3,
         "warmup_epochs": 1,
         "ema_decay": 0.9,
+        "augment_minutes": 30,
     }
     return PretrainConfig(**settings | changes)
 
@@ -164,7 +165,7 @@ def test_smoothed_before_it_is_scaled() -> None:
 def test_missing_minutes_change_nothing_but_what_they_hide() -> None:
     """A missing minute of a masked patch is out of the loss; one of a visible patch counts as the mean."""
     config = _config(loss="all")
-    model = Reconstruction(build_autoencoder(config), "all", "person", 0)
+    model = Reconstruction(build_autoencoder(config), config, MINUTES)
     x = np.random.default_rng(0).normal(size=(3, MINUTES)).astype(np.float32)
     permutation = model.autoencoder.draw_permutation(12, seed=0, people=3)
     gone = x.copy()
@@ -174,6 +175,28 @@ def test_missing_minutes_change_nothing_but_what_they_hide() -> None:
     reconstruction = np.asarray(ops.convert_to_numpy(model.autoencoder(filled, permutation)))
     np.testing.assert_allclose(sums, np.nansum((reconstruction - gone) ** 2, axis=1), rtol=1e-5)
     np.testing.assert_array_equal(minutes, (~np.isnan(gone)).sum(axis=1))
+
+
+def test_each_week_is_shifted_by_its_own_days_and_minutes() -> None:
+    config = PretrainConfig(patch_size=60, augment_days=True, augment_minutes=5)
+    model = Reconstruction(build_autoencoder(config), config, 4320)
+    x = np.tile(np.arange(4320, dtype=np.float32), (200, 1))
+    shifted = np.asarray(ops.convert_to_numpy(model.shifted(x)))
+    first = shifted[:, 0].astype(int)
+    np.testing.assert_array_equal(shifted, (np.arange(4320) + first[:, None]) % 4320)
+    days, minutes = np.divmod(first + 5, 1440)
+    assert set(days % 3) == {0, 1, 2}
+    assert set(minutes) == set(range(11))
+
+
+def test_weeks_are_shifted_only_where_they_are_whole_days() -> None:
+    weeks = np.arange(2 * 2880, dtype=np.float32).reshape(2, 2880)
+    default = PretrainConfig(patch_size=60)
+    assert not np.array_equal(Reconstruction(build_autoencoder(default), default, 2880).shifted(weeks), weeks)
+    part = weeks[:, :720]
+    np.testing.assert_array_equal(Reconstruction(build_autoencoder(default), default, 720).shifted(part), part)
+    with pytest.raises(ConfigError, match="augment_days shifts by whole days"):
+        Reconstruction(build_autoencoder(default), PretrainConfig(augment_days=True), 720)
 
 
 def test_trains_on_cohorts_with_missing_minutes() -> None:
