@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pat_keras.apps import pretrain
+from pat_keras.apps import finetune, pretrain
+from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.checkpoints.weights import load_model
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.standardize import Standardizer
@@ -79,6 +80,35 @@ def test_resuming_a_finished_run_changes_nothing_and_other_settings_are_refused(
         np.testing.assert_array_equal(a, b)
     assert pretrain.main(["pat-pretrain", "--resume", f"--out={finished}", "--seed=5"]) == 2
     assert "resuming was asked with 5" in capsys.readouterr().err
+
+
+def test_the_demonstration_is_quick_unless_told_and_says_so(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pretrain, "_DEMO_PEOPLE", 12)
+    out = tmp_path / "run"
+    given = ["--epochs=1", "--patch_size=120", "--mask_ratio=0.75"]
+    assert pretrain.main(["pat-pretrain", f"--out={out}", *given]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    config = json.loads((out / "config.json").read_text())
+    for name, value in pretrain._DEMO.items():
+        if name in ("epochs", "mask_ratio"):
+            assert f"--{name}" not in said
+        else:
+            assert f"--{name}={value}" in said and (name == "plots" or config[name] == value)
+    assert (config["epochs"], config["mask_ratio"]) == (1, 0.75)
+    # As a start of fine-tuning, by the run directory's name.
+    arguments = ["--epochs=1", "--nobaseline", "--mode=linear_probe", "--batch_size=64", "--head=linear"]
+    assert finetune.main(["pat-finetune", f"--weights={out}", f"--out={tmp_path / 'tuned'}", *arguments]) == 0
+    assert "each by a model" not in capsys.readouterr().out
+    # Resumed, it is the same run.
+    assert pretrain.main(["pat-pretrain", "--resume", f"--out={out}"]) == 0
+
+
+def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (pretrain.main, finetune.main):
+        assert command(["command", "--weights=list"]) == 0
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
 
 
 def test_what_is_refused(
