@@ -43,9 +43,10 @@ def load_state(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     try:
         if not zipfile.is_zipfile(path) and path.exists():
             raise zipfile.BadZipFile("not a whole .npz archive")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name != _META}
-            meta = json.loads(file[_META].tobytes())
+        # Opened here, since NumPy leaves a file open that it can't read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files if name != _META}
+            meta = json.loads(archive[_META].tobytes())
     except FileNotFoundError:
         raise RunError(f"{path}: found no such file, expected the state of a training. Start the run again.") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

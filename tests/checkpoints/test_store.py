@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pathlib
+import warnings
 
 import numpy as np
 import pytest
@@ -68,6 +70,19 @@ def test_damaged_file(tmp_path, damage) -> None:
     path.write_bytes(data)
     with pytest.raises(RunError, match=r"found a damaged file .* Remove it"):
         load_state(path)
+
+
+@pytest.mark.parametrize("damage", [b"PK\x05\x06" + bytes(18), b"PK\x05\x06" + b"\xff" * 18])
+def test_a_damaged_file_is_not_left_open(tmp_path, damage: bytes) -> None:
+    """An end of an archive is all that is left: enough to be taken for one."""
+    path = tmp_path / "full.npz"
+    path.write_bytes(b"PK\x03\x04" + bytes(40) + damage)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(RunError, match="found a damaged file"):
+            load_state(path)
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_pickles_are_refused(tmp_path) -> None:
