@@ -176,7 +176,9 @@ def groups_figure(comparison: Comparison, *, even: float, title: str, label: str
     return _with_caption(figure, f"{comparison.words()} {caption}")
 
 
-def days_figure(mean: np.ndarray, low: np.ndarray, high: np.ndarray, names: Sequence[str], label: str) -> Figure:
+def days_figure(
+    mean: np.ndarray, low: np.ndarray, high: np.ndarray, names: Sequence[str], label: str, caption: str
+) -> Figure:
     """How the prediction changes when a day is hidden, without sign: mean over people with 95 % bands.
 
     Args:
@@ -185,8 +187,9 @@ def days_figure(mean: np.ndarray, low: np.ndarray, high: np.ndarray, names: Sequ
         high: (D,).
         names: of the days.
         label: of the axis.
+        caption: below the figure.
     """
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(6.8, 3.8), layout="constrained")
     axes = figure.subplots()
     style(axes, "Occlusion by day", "", label)
     places = np.arange(len(mean))
@@ -194,7 +197,7 @@ def days_figure(mean: np.ndarray, low: np.ndarray, high: np.ndarray, names: Sequ
     axes.errorbar(places, mean, yerr=[mean - low, high - mean], fmt="none", ecolor=PALETTE["ink"], capsize=3)
     axes.set_xticks(places, list(names))
     axes.grid(visible=False, axis="x")
-    return _with_caption(figure, "Bars: mean over people of the change, without sign. Lines: 95 % intervals.")
+    return _with_caption(figure, f"Bars: mean over people of the change, without sign; 95 % intervals. {caption}")
 
 
 def deletion_figure(results: Mapping[str, Deletion]) -> Figure:
@@ -221,8 +224,8 @@ def deletion_figure(results: Mapping[str, Deletion]) -> Figure:
     some = next(iter(results.values()))
     return _with_caption(
         figure,
-        f"{some.share:.0%} of the hours hidden, {some.draws} draws of random hours, {some.n} people; 95 % intervals "
-        "over people. Grey: the interval of the difference is not above 0. Occlusion was found by hiding hours, so its "
+        f"{100 * some.share:g} % of the hours hidden, {some.draws} draws of random hours, {some.n} people; 95 % "
+        "intervals over people. Grey: the interval of the difference is not above 0. Occlusion was found by hiding hours, so its "
         "own test favours it.",
     )
 
@@ -275,6 +278,6 @@ def _clock_axis(axes: Axes) -> None:
 
 
 def _with_caption(figure: Figure, caption: str) -> Figure:
-    width = int(13.5 * figure.get_figwidth())
+    width = int(15 * figure.get_figwidth())
     figure.supxlabel(textwrap.fill(caption, width), x=0.01, ha="left", fontsize=8.5, color=PALETTE["muted"])
     return figure

@@ -13,13 +13,14 @@ import pathlib
 import tempfile
 from typing import Any
 
+import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
 from pat_keras.evaluation import bootstrap, plot_style
 from pat_keras.evaluation import explanation_figures as figures
-from pat_keras.evaluation.clock import DAY_HOURS, total_by
+from pat_keras.evaluation.clock import DAY_HOURS, Clock, total_by
 from pat_keras.evaluation.explanation import ATTENTION, TITLES, Explanation
 from pat_keras.evaluation.metrics import by_participant
 from pat_keras.evaluation.profiles import Comparison
@@ -109,17 +110,26 @@ def _write_all_people(found: Explanation, folder: pathlib.Path) -> None:
         )  # fmt: skip
         _write(folder / f"groups_{name}", figure, _groups_table(comparison))
     if found.occlusion is not None:
-        ids = found.cohort.participant_id
-        change = by_participant(ids, np.zeros(len(ids)), np.abs(found.occlusion.days)).score  # (n, D)
-        draws = np.concatenate(list(bootstrap.draw(np.zeros(len(change)), bootstrap.RESAMPLES, found.settings.seed)))
-        low, high = np.quantile(draws @ change / len(change), [0.025, 0.975], axis=0)
-        weekdays = {_first_weekday(found, row) for row in range(len(ids))}
-        names = found.clock.day_names(weekdays.pop() if len(weekdays) == 1 else None)
-        mean = change.mean(axis=0)
-        table = pl.DataFrame({"day": names, "mean": mean, "low": low, "high": high})
-        _write(
-            folder / "days", figures.days_figure(mean, low, high, names, f"Change of {found.about['explains']}"), table
-        )
+        _write_days(found, folder)
+
+
+def _write_days(found: Explanation, folder: pathlib.Path) -> None:
+    """What hiding a day changes: by weekday where that is known of every window, else by the window's days."""
+    assert found.occlusion is not None
+    change, ids = np.abs(found.occlusion.days), found.cohort.participant_id
+    first = [_first_weekday(found, row) for row in range(len(ids))]
+    names, days = found.clock.day_names(None), np.arange(found.clock.n_days)
+    if None not in first and found.clock.n_days >= 7:
+        names = Clock(7 * 1440).day_names(1)
+        weekday = (np.array(first, dtype=int)[:, None] - 1 + days) % 7  # (B, D), 0 = Monday
+        change = np.stack([np.where(weekday == k, change, np.nan) for k in range(7)], axis=1)
+        change = np.nanmean(change, axis=2)
+    people = by_participant(ids, np.zeros(len(ids)), change).score  # (n, days)
+    draws = np.concatenate(list(bootstrap.draw(np.zeros(len(people)), bootstrap.RESAMPLES, found.settings.seed)))
+    low, high = np.quantile(draws @ people / len(people), [0.025, 0.975], axis=0)
+    mean, label = people.mean(axis=0), f"Change of {found.about['explains']}"
+    figure = figures.days_figure(mean, low, high, names, label, found.deletion["occlusion"].words())
+    _write(folder / "days", figure, pl.DataFrame({"day": names, "mean": mean, "low": low, "high": high}))
 
 
 def _write_person(found: Explanation, row: int, folder: pathlib.Path) -> None:
@@ -132,6 +142,7 @@ def _write_person(found: Explanation, row: int, folder: pathlib.Path) -> None:
     for name, minutes in found.minutes.items():
         attention = name in ATTENTION
         drawn = minutes[row] / np.nanmean(minutes[row]) if attention else _hourly(minutes[row], found)
+        shown = name if attention else f"{name} of the hour"
         bar = "times an even spread" if attention else f"{found.about['explains']}, added in an hour"
         caption = f"{_score_words(found, row)} {found.deletion[name].words()}"
         figure = figures.week_figure(
@@ -139,7 +150,7 @@ def _write_person(found: Explanation, row: int, folder: pathlib.Path) -> None:
             bar=bar, caption=caption,
         )  # fmt: skip
         table = pl.DataFrame(
-            {"day": np.array(days)[clock.day], "time": _times(found), "activity": activity, name: drawn}
+            {"day": np.array(days)[clock.day], "time": _times(found), "activity": activity, shown: drawn}
         )
         _write(folder / f"week_{name}", figure, table)
     place = int(np.flatnonzero(found.people == person)[0])
@@ -166,8 +177,9 @@ def _write_person(found: Explanation, row: int, folder: pathlib.Path) -> None:
 
 def _write(stem: pathlib.Path, figure: Figure, table: pl.DataFrame) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
-    for ending in (".png", ".svg"):
-        plot_style.save(figure, stem.with_suffix(ending))
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # text stays text, to be edited or searched
+        for ending in (".png", ".svg"):
+            plot_style.save(figure, stem.with_suffix(ending))
     write_csv(stem.with_suffix(".csv"), table)
 
 

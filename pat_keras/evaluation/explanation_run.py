@@ -15,9 +15,8 @@ import numpy as np
 import polars as pl
 
 from pat_keras.data.cohort import Cohort
-from pat_keras.data.standardize import undo_fixed_scaling
+from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.errors import CohortError, ConfigError, LabelError
-from pat_keras.evaluation import predict as prediction
 from pat_keras.evaluation.attention import attention_by_hour, attention_profile, attention_rollout, encoder_of
 from pat_keras.evaluation.attribution import input_x_gradient, integrated_gradients
 from pat_keras.evaluation.clock import Clock
@@ -30,6 +29,7 @@ from pat_keras.evaluation.explanation_files import write_explanation
 from pat_keras.evaluation.held_out import check_alike
 from pat_keras.evaluation.metrics import by_participant
 from pat_keras.evaluation.occlusion import Occlusion, occlusion
+from pat_keras.evaluation.predict import check_measured_alike
 from pat_keras.evaluation.profiles import Comparison, compare_profiles, relative_day, summed_day
 from pat_keras.evaluation.run_folder import Run, check_free, read_run
 from pat_keras.evaluation.subgroups import MISSING, groups_of
@@ -82,10 +82,13 @@ def explain(
     settings, run = settings or ExplainSettings(), read_run(run_folder)
     check_alike([run])
     trained = TrainedOn.of([run])
-    prediction._check_alike(run.folder, dataclasses.replace(trained, content_hashes=()), cohort, say)
+    check_measured_alike(run.folder, trained, cohort.length, cohort.metadata, say)
     if repair_fixed_scaling is not None:
         repaired = undo_fixed_scaling(cohort.activity, *repair_fixed_scaling)
         cohort = Cohort(repaired, cohort.table, cohort.metadata)
+    finding = detect_scaling(cohort.activity)
+    if finding is not None and (trained.scales or finding.kind == "fixed"):
+        say(finding.message)
     chosen = choose_people(run, cohort, people, settings.seed)
     explained = cohort.select(chosen.rows)
     missing = int(np.isnan(explained.activity).any(axis=1).sum())
