@@ -40,6 +40,11 @@ def load_official(path: str | os.PathLike[str], *, config: EncoderConfig | None 
     Raises:
         CheckpointError: if anything about the file is not as it should be; says what and where.
         ConfigError: if `config` has the conv_linear embedding.
+
+    Example:
+        >>> path = save_official(PATEncoder(EncoderConfig.medium()), tmp_path / "mine_weights.h5")
+        >>> load_official(path).config.size
+        'medium'
     """
     contents = read(pathlib.Path(path), config)
     model: Model
@@ -61,6 +66,11 @@ def load_official_into(model: Model, path: str | os.PathLike[str]) -> None:
     Raises:
         CheckpointError: if the file is damaged, or of another kind, size or embedding than the model.
         ConfigError: if the original has no such model.
+
+    Example:
+        >>> encoder = PATEncoder(EncoderConfig.small())
+        >>> path = save_official(encoder, tmp_path / "mine_weights.h5")
+        >>> load_official_into(PATEncoder(EncoderConfig.small()), path)
     """
     kind, expected = _kind(model), _config(model)
     _check_original_has(model)
@@ -103,6 +113,10 @@ def save_official(model: Model, path: str | os.PathLike[str], *, overwrite: bool
     Raises:
         CheckpointError: if a weight is not finite, or the path is taken or can't be written.
         ConfigError: if the original has no such model.
+
+    Example:
+        >>> save_official(PATEncoder(EncoderConfig.small()), tmp_path / "mine_weights.h5").name
+        'mine_weights.h5'
     """
     path = pathlib.Path(path)
     if path.suffix != ".h5":

@@ -40,6 +40,10 @@ def load_weights(source: str | os.PathLike[str]) -> Model:
 
     Raises:
         CheckpointError: if `source` is none of these, or the file is not what it should be.
+
+    Example:
+        >>> load_weights("runs/mine/model.keras").encoder.config.size
+        'small'
     """
     path = weights_path(source)
     model = load_model(path) if path.suffix == ".keras" else load_official(path)
@@ -86,6 +90,10 @@ def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork:
 
     Raises:
         CheckpointError: if the file is damaged, or no model of ours.
+
+    Example:
+        >>> load_model("runs/mine/model.keras").standardization.kind  # that of a run of pat-finetune
+        'cohort'
     """
     path = pathlib.Path(path)
     if path.suffix != ".keras" or not path.is_file() or not zipfile.is_zipfile(path):

@@ -47,6 +47,12 @@ class EncoderConfig:
 
     Raises:
         ConfigError: for a value that no PAT can have.
+
+    Example:
+        >>> EncoderConfig.medium().num_heads, EncoderConfig.large(embedding="conv").kernel_size
+        (12, 3)
+        >>> EncoderConfig(patch_size=20, num_heads=4, num_layers=2).size is None  # a shape of nobody's
+        True
     """
 
     patch_size: int

@@ -39,6 +39,11 @@ def simulate_cohort(n_people: int = 400, seed: int = 0, days: int = 7, effect: f
 
     Raises:
         ConfigError: for numbers that make no cohort.
+
+    Example:
+        >>> cohort = simulate_cohort(n_people=10, days=1)
+        >>> cohort.activity.shape, cohort.columns, cohort.metadata["synthetic"]
+        ((10, 1440), ['label', 'age', 'sex'], True)
     """
     if n_people < 4 or days < 1 or not np.isfinite(effect):
         raise ConfigError(

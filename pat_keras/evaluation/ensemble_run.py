@@ -81,6 +81,11 @@ def combine_runs(
         RunError: if the runs don't go together, one may have been trained on people whom another tested, or `out` is
             taken.
         CheckpointError, ConfigError, LabelError: see `PATEnsemble.from_runs`.
+
+    Example:
+        >>> result = combine_runs(["runs/mine", "runs/other"], tmp_path / "both")
+        >>> len(result.ensemble.models)
+        2
     """
     if len(folders) < 2:
         raise ConfigError(f"An ensemble needs two runs or more to be scored, found {len(folders)}.")

@@ -61,10 +61,8 @@ def predict(
 
     Example:
         >>> import pat_keras as pat
-        >>> config = pat.FinetuneConfig(epochs=1, baseline=False)
-        >>> people = pat.simulate_cohort(n_people=40, days=1)
-        >>> run = pat.finetune(people, "label", config, out=tmp_path / "run").folder
-        >>> pat.predict(run, pat.simulate_cohort(n_people=4, days=1, seed=1)).people.columns
+        >>> new = pat.simulate_cohort(n_people=4, days=1, seed=1)
+        >>> pat.predict("runs/mine", new).people.columns
         ['participant_id', 'windows', 'probability']
     """
     folder = pathlib.Path(run_folder)

@@ -101,6 +101,13 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
 
     Raises:
         RunError: if metrics.json or predictions.csv is missing, or a file is not what it should be.
+
+    Example:
+        >>> run = read_run("runs/mine")
+        >>> run.task, run.predictions.columns[:4]
+        ('binary', ['participant_id', 'window', 'part', 'fold'])
+        >>> run.people("test").score.shape == run.people("test").y.shape
+        True
     """
     folder = pathlib.Path(folder)
     results = _json(folder / "metrics.json", required=True)

@@ -50,6 +50,11 @@ class TuneSettings:
 
     Raises:
         ConfigError: for a value that does not exist.
+
+    Example:
+        >>> settings = TuneSettings(search=("head_learning_rate=log:1e-5:1e-2",), trials=20)
+        >>> settings.chosen_by("binary")
+        'auc'
     """
 
     search: tuple[str, ...] = ()

@@ -39,6 +39,12 @@ class PATClassifier(Predictor):
 
     Raises:
         ConfigError: for a head or task that does not exist, or a number of classes that does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> model = PATClassifier(EncoderConfig.small(), head="linear", task="multiclass", num_classes=3)
+        >>> model.predict_proba(np.zeros((2, 1440), dtype="float32")).shape
+        (2, 3)
     """
 
     def __init__(

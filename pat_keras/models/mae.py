@@ -36,6 +36,14 @@ class PATMaskedAutoencoder(keras.Model):
     Raises:
         ConfigError: for an order or output that does not exist, a mask ratio not between 0 and 1, or an encoder whose
             embedding sees across patches, and so what is masked.
+
+    Example:
+        >>> import numpy as np
+        >>> model = PATMaskedAutoencoder(EncoderConfig.small())
+        >>> week = np.zeros((1, 10080), dtype="float32")
+        >>> seed = keras.random.SeedGenerator(0)
+        >>> tuple(model(week, model.permutations(week, seed)).shape)  # as much is given back
+        (1, 10080)
     """
 
     def __init__(

@@ -158,7 +158,7 @@ class PATClassifierEstimator(sklearn.base.ClassifierMixin, sklearn.base.BaseEsti
     Example:
         >>> import pat_keras as pat
         >>> cohort = pat.simulate_cohort(n_people=20, days=1)
-        >>> model = PATClassifierEstimator(epochs=1)
+        >>> model = PATClassifierEstimator(mode="linear_probe", epochs=1)
         >>> model = model.fit(cohort.activity, cohort.label("label"), groups=cohort.participant_id)
         >>> model.predict_proba(cohort.activity).shape
         (20, 2)
