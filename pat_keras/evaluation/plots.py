@@ -64,7 +64,7 @@ def precision_recall_figure(
     figure, axes = square_axes("Precision and recall", "Recall (sensitivity)", "Precision (positive predictive value)")
     share = float(np.mean(y))
     axes.axhline(share, color=PALETTE["muted"], linewidth=1, linestyle=":", label=f"no information: {share:.2f}")
-    axes.fill_between(_GRID, *_band(y, score, seed, _pr_on_grid), color=PALETTE["first"], alpha=0.18, linewidth=0)
+    axes.fill_between(*precision_recall_band(y, score, seed), color=PALETTE["first"], alpha=0.18, linewidth=0)
     recall, precision = precision_recall_corners(
         *(part[0] for part in roc.class_totals(y, score, np.ones((1, len(y)), dtype=int)))
     )
@@ -221,6 +221,11 @@ def regression_figure(y: np.ndarray, prediction: np.ndarray, result: Mapping[str
 
 
 # --- parts ---
+
+
+def precision_recall_band(y: np.ndarray, score: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Recall, and the ends of the pointwise 95 % bootstrap band of the precision there: three arrays (101,)."""
+    return _GRID, *_band(y, score, seed, _pr_on_grid)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:

@@ -76,7 +76,7 @@ def _in_short(run: Run) -> list[list[object]]:
     trained = len(run.history)
     folds = len({row.get("fold") for row in run.history})
     rows: list[tuple[str, object]] = [
-        ("Network", ", ".join(str(part) for part in encoder if part)),
+        ("Network", ", ".join(str(part) for part in encoder if part not in (None, "", "auto"))),
         ("Started from", config.get("weights") or "random weights"),
         ("What learned", config.get("mode")),
         ("Split", config.get("split")),

@@ -121,7 +121,7 @@ def _multiclass(run: Run, people: metrics.People) -> list[str]:
     band = " The bands are pointwise 95 % bootstrap intervals over people."
     return [
         page.figure(plots.one_versus_rest_figure(*arguments), "roc", alt, alt + band),
-        page.figure(task_figures.precision_recall_rest_figure(*arguments), "precision-recall", recall),
+        page.figure(task_figures.precision_recall_rest_figure(*arguments), "precision-recall", recall, recall + band),
         page.figure(task_figures.calibration_rest_figure(*arguments), "calibration", calibration + "."),
     ]
 

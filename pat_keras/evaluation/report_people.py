@@ -21,10 +21,11 @@ def notice(run: Run, individuals: Individuals | None) -> str:
     """What has to be known before this file is given to anybody; empty where it is about nobody real."""
     if individuals is None or run.synthetic or not (individuals.people or individuals.embeddings):
         return ""
+    command = "pat-tune" if "tuning" in run.metrics else "pat-finetune"
     words = (
         f"This page shows recordings of {len(individuals.people)} people, and dots that are one person each. There are "
         "no ids and no dates in it, but who knows how somebody lived in that week may know them again. Keep it with "
-        f"the data. A page without single people: pat-finetune --resume --out={run.folder.name} --report_people=0"
+        f"the data. A page without single people: {command} --resume --out={run.folder.name} --report_people=0"
     )
     return f'<div class="notice" role="note"><strong>Individual recordings</strong>{page.text(words)}</div>\n'
 

@@ -14,16 +14,17 @@ from matplotlib.figure import Figure
 from pat_keras.evaluation import auc as roc
 from pat_keras.evaluation.calibration import calibration_groups
 from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, legend_below, square_axes, style
-from pat_keras.evaluation.plots import DASHES, precision_recall_corners
+from pat_keras.evaluation.plots import DASHES, precision_recall_band, precision_recall_corners
 
 
-def precision_recall_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str]) -> Figure:
-    """Precision and recall of each class against all others.
+def precision_recall_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str], seed: int = 0) -> Figure:
+    """Precision and recall of each class against all others, with pointwise 95 % bootstrap bands over people.
 
     Args:
         y: (n,) labels 0 ... K - 1.
         p: (n, K) probabilities.
         names: of the K classes.
+        seed: of the bootstrap.
     """
     title = "Precision and recall, each class against the rest"
     figure, axes = square_axes(title, "Recall (sensitivity)", "Precision (positive predictive value)")
@@ -36,6 +37,8 @@ def precision_recall_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[s
         label = f"{name}: without information {own.mean():.2f}"
         axes.step(recall, precision, DASHES[(k + k // 4) % 4], where="pre", color=PALETTE[SERIES[k % 4]], linewidth=1.8,
                   label=label)  # fmt: skip
+        band = precision_recall_band(own, p[:, k], seed)
+        axes.fill_between(*band, color=PALETTE[SERIES[k % 4]], alpha=0.12, linewidth=0)
     legend(axes, "best")
     return figure
 
