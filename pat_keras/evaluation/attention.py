@@ -46,10 +46,7 @@ def attention_profile(model: Any, x: np.ndarray, block: int = -1) -> np.ndarray:
     number = _block_number(encoder, block)
 
     def received(tokens: Any, key_bias: Any, pooled: Any) -> Any:
-        for earlier in encoder.blocks[:number]:
-            tokens = earlier(tokens, training=False, key_bias=key_bias)
-        _, scores = encoder.blocks[number].attention(tokens, return_attention_scores=True, key_bias=key_bias)
-        return ops.sum(ops.mean(scores, axis=1) * ops.expand_dims(pooled, -1), axis=1)  # (b, N)
+        return ops.squeeze(ops.matmul(ops.expand_dims(pooled, 1), _matrix(encoder, number, tokens, key_bias)), 1)
 
     return _in_batches(model, x, received)
 
@@ -107,10 +104,7 @@ def attention_by_hour(model: Any, x: np.ndarray, clock: Clock, block: int = -1) 
     kept: list[np.ndarray] = []
 
     def matrix(tokens: Any, key_bias: Any, pooled: Any) -> Any:
-        for earlier in encoder.blocks[:number]:
-            tokens = earlier(tokens, training=False, key_bias=key_bias)
-        _, scores = encoder.blocks[number].attention(tokens, return_attention_scores=True, key_bias=key_bias)
-        kept.append(np.asarray(ops.convert_to_numpy(ops.mean(scores, axis=1)), dtype=np.float64)[0])
+        kept.append(np.asarray(ops.convert_to_numpy(_matrix(encoder, number, tokens, key_bias)), dtype=np.float64)[0])
         return pooled
 
     pooled = _in_batches(model, x[None], matrix)[0]
@@ -146,6 +140,14 @@ def _block_number(encoder: PATEncoder, block: int) -> int:
             f"Attention: block is {block}, and the encoder has {count}: 0 to {count - 1}, or -1 for the last."
         )
     return block % count
+
+
+def _matrix(encoder: PATEncoder, number: int, tokens: Any, key_bias: Any) -> Any:
+    """Scores of a block, averaged over its heads: embedded patches (b, N, D) -> (b, N, N)."""
+    for earlier in encoder.blocks[:number]:
+        tokens = earlier(tokens, training=False, key_bias=key_bias)
+    _, scores = encoder.blocks[number].attention(tokens, return_attention_scores=True, key_bias=key_bias)
+    return ops.mean(scores, axis=1)
 
 
 def _in_batches(model: Any, x: np.ndarray, explain: Callable[[Any, Any, Any], Any]) -> np.ndarray:

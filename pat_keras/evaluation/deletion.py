@@ -74,8 +74,8 @@ class Deletion:
         limits = "" if self.ratio_low is None else f" ({self.ratio_low:.2f} to {self.ratio_high:.2f})"
         verdict = "" if self.n < 2 else ": more than chance" if self.passed else ": no better than chance"
         return (
-            f"Deletion test: hiding the {100 * self.share:g} % of hours named here changes the score {self.ratio:.2f}{limits}"
-            f" times as much as random hours, n = {self.n}{verdict}."
+            f"Deletion test: hiding the {100 * self.share:g} % of hours named here changes the score "
+            f"{self.ratio:.2f}{limits} times as much as random hours, n = {self.n}{verdict}."
         )
 
 

@@ -225,8 +225,8 @@ def deletion_figure(results: Mapping[str, Deletion]) -> Figure:
     return _with_caption(
         figure,
         f"{100 * some.share:g} % of the hours hidden, {some.draws} draws of random hours, {some.n} people; 95 % "
-        "intervals over people. Grey: the interval of the difference is not above 0. Occlusion was found by hiding hours, so its "
-        "own test favours it.",
+        "intervals over people. Grey: the interval of the difference is not above 0. Occlusion was found by hiding "
+        "hours, so its own test favours it.",
     )
 
 

@@ -24,6 +24,7 @@ class LinearModel(Predictor):
     def __init__(self, weights: np.ndarray) -> None:
         super().__init__()
         self.minutes = np.asarray(weights, dtype=np.float32)
+        self.built = True  # it has no variables
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
         assert shape[1] == len(self.minutes)
