@@ -18,11 +18,13 @@ from pat_keras.data.standardize import Standardizer
 from pat_keras.models.missing import check_seen
 from pat_keras.models.predictor import Predictor, probabilities
 from pat_keras.training.augmentation import Augmentation, augments
-from pat_keras.training.loop import Part, Row, Watcher, predict
+from pat_keras.training.loop import Watcher
 from pat_keras.training.losses import soft_targets
 from pat_keras.training.recalibration import apply_to, recalibration_of
 from pat_keras.training.stages import run_stages
 from pat_keras.training.start import build_model
+from pat_keras.training.state import Row
+from pat_keras.training.validation import Part, predict
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,16 +19,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import EncoderConfig, PretrainConfig
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError, RunError
 from pat_keras.models.encoder import PATEncoder, compile_by_default
 from pat_keras.models.mae import PATMaskedAutoencoder
-from pat_keras.training.loop import Row, Watcher
+from pat_keras.training.loop import Watcher
 from pat_keras.training.optimizers import Adam, Rule, WarmupCosine
 from pat_keras.training.pretrain_data import PretrainData, Source, prepare, simple_errors
 from pat_keras.training.pretrain_steps import Reconstruction, Steps, make_steps
+from pat_keras.training.state import Row, TrainingState
 
 STAGE = "pretraining"
 
@@ -118,31 +118,21 @@ def pretrain(
     keras.utils.set_random_seed(config.seed)
     with _distribution(config):
         training = _Training(sources, config, None if folder is None else folder / "pretraining.npz")
-        training.restore()
+        training.kept.restore()
         training.run(watcher, save_seconds)
-        best, validation = training.best_weights, training.validation()
+        best, validation = training.kept.best_weights, training.validation()
     # In float32, and on one device again.
     autoencoder = build_autoencoder(config, "float32")
     for variable, values in zip(autoencoder.trainable_variables, best, strict=True):
         variable.assign(values)
-    return Pretrained(autoencoder, training.data.standardizers, training.progress.rows, validation)
-
-
-@dataclasses.dataclass
-class _Progress:
-    """Where a pretraining stands."""
-
-    epoch: int = 0
-    best: float | None = None
-    best_epoch: int = 0
-    rows: list[Row] = dataclasses.field(default_factory=list)
+    return Pretrained(autoencoder, training.data.standardizers, training.kept.progress.rows, validation)
 
 
 class _Training:
     """A model, its data and its progress."""
 
     def __init__(self, sources: Sequence[Source], config: PretrainConfig, state: pathlib.Path | None) -> None:
-        self.config, self.state, self.progress = config, state, _Progress()
+        self.config = config
         autoencoder = build_autoencoder(config)
         self.patch_size = autoencoder.encoder.config.patch_size
         self.num_masked = _num_masked(autoencoder, sources)
@@ -153,18 +143,18 @@ class _Training:
         self.optimizer = _optimizer(config, self.model, steps)
         jit = config.jit == "on" or (config.jit == "auto" and compile_by_default())
         self.steps: Steps = make_steps(self.model, self.optimizer, self.data.train, jit)
-        self.best_weights = self._weights()
+        self.kept = TrainingState(state, self.model, self._variables)
 
     def run(self, watcher: PretrainWatcher, save_seconds: float) -> None:
         """Train until the last epoch, or until nothing has been better for `patience` epochs."""
         steps = -(-len(self.data.train) // self.batch_size)
-        watcher.on_start(STAGE, (self.config.epochs - self.progress.epoch) * steps)
+        watcher.on_start(STAGE, (self.config.epochs - self.kept.progress.epoch) * steps)
         saved = time.monotonic()
         try:
             while not self.done:
                 row = self._run_epoch(watcher)
                 if self.done or time.monotonic() - saved >= save_seconds:
-                    self.save()
+                    self.kept.save()
                     saved = time.monotonic()
                 watcher.on_epoch(row)
         finally:
@@ -173,35 +163,31 @@ class _Training:
     @property
     def done(self) -> bool:
         """Whether training is over."""
-        waited = self.progress.epoch - self.progress.best_epoch
+        waited = self.kept.progress.epoch - self.kept.progress.best_epoch
         patience = self.config.patience
-        return self.progress.epoch >= self.config.epochs or (patience is not None and waited >= patience)
+        return self.kept.progress.epoch >= self.config.epochs or (patience is not None and waited >= patience)
 
     def _run_epoch(self, watcher: PretrainWatcher) -> Row:
-        started, epoch = time.perf_counter(), self.progress.epoch
+        started, epoch = time.perf_counter(), self.kept.progress.epoch
         order = self.data.epoch_order(self.batch_size, self.config.seed, epoch)
         loss = self.steps.train(order, watcher.on_step)
         trained = time.perf_counter() - started
-        with self._averaged():
+        with self.kept.having(self.optimizer.averages if self.config.ema_decay else None):
             held_out = self._held_out_loss()
-            weights = self._weights()
+            weights = self.kept.weights()
             if not all(math.isfinite(value) for value in (loss, held_out)) or not _finite(weights):
                 raise self._diverged(epoch)
             watcher.on_validation(epoch + 1, self.model.autoencoder, self.data)
-        progress = self.progress
-        progress.epoch += 1
-        if progress.best is None or held_out < progress.best:
-            progress.best, progress.best_epoch, self.best_weights = held_out, progress.epoch, weights
         row: Row = {
             "stage": STAGE,
-            "epoch": progress.epoch,
+            "epoch": epoch + 1,
             "loss": loss,
             "validation_loss": held_out,
             "learning_rate": float(ops.convert_to_numpy(self.optimizer.learning_rate)),
             "people_per_second": round(order.size / trained, 1),
             "seconds": round(time.perf_counter() - started, 3),
         }
-        progress.rows.append(row)
+        self.kept.note(row, (-held_out,), weights)
         return row
 
     def _held_out_loss(self) -> float:
@@ -213,7 +199,7 @@ class _Training:
 
     def validation(self) -> dict[str, Any]:
         """The loss of the best weights and of the simple predictors on the people held out."""
-        self._assign(self.best_weights)
+        self.kept.assign(self.kept.best_weights)
         cohorts = {}
         for part in self.data.held_out:
             simple = simple_errors(part, self.num_masked, self.patch_size, self.config.loss)
@@ -221,69 +207,18 @@ class _Training:
             cohorts[part.name] = {"windows": len(part.x), "share": part.share, "loss": own, **simple}
         names = ("loss", "person_mean", "mean_day")
         together = {name: sum(c["share"] * c[name] for c in cohorts.values()) for name in names}
-        return {**together, "best_epoch": self.progress.best_epoch, "cohorts": cohorts}
-
-    def save(self) -> None:
-        """Write the state: all variables (the random state of masks and dropout among them) and the best weights."""
-        if self.state is None:
-            return
-        arrays = {
-            f"{kind}/{i}": np.asarray(ops.convert_to_numpy(variable))
-            for kind, variables in self._variables().items()
-            for i, variable in enumerate(variables)
-        }
-        arrays |= {f"best/{i}": weights for i, weights in enumerate(self.best_weights)}
-        save_state(self.state, arrays, dataclasses.asdict(self.progress))
-
-    def restore(self) -> None:
-        """Take up the saved state, if there is one."""
-        if self.state is None or not self.state.exists():
-            return
-        arrays, meta = load_state(self.state)
-        kinds = self._variables()
-        shapes = {f"{kind}/{i}": tuple(v.shape) for kind, variables in kinds.items() for i, v in enumerate(variables)}
-        shapes |= {f"best/{i}": values.shape for i, values in enumerate(self.best_weights)}
-        found = {name: array.shape for name, array in arrays.items()}
-        if found != shapes:
-            differ = sorted(name for name in {*found, *shapes} if found.get(name) != shapes.get(name))
-            raise RunError(
-                f"{self.state}: {differ[0]}: found shape {found.get(differ[0], 'nothing')}, expected "
-                f"{shapes.get(differ[0], 'nothing')}. The state is of another model; remove it to train from the start."
-            )
-        for kind, variables in kinds.items():
-            for i, variable in enumerate(variables):
-                variable.assign(arrays[f"{kind}/{i}"])
-        self.best_weights = [arrays[f"best/{i}"] for i in range(len(self.best_weights))]
-        self.progress = _Progress(meta["epoch"], meta["best"], meta["best_epoch"], meta["rows"])
+        return {**together, "best_epoch": self.kept.progress.best_epoch, "cohorts": cohorts}
 
     def _variables(self) -> dict[str, list[Any]]:
         # Not `model.variables`, which under some backends has the running mean of the loss in it.
         model = [*self.model.trainable_variables, *self.model.non_trainable_variables]
         return {"model": model, "optimizer": self.optimizer.variables}
 
-    def _weights(self) -> list[np.ndarray]:
-        return [np.array(ops.convert_to_numpy(variable)) for variable in self.model.trainable_variables]
-
-    def _assign(self, weights: Sequence[Any]) -> None:
-        for variable, values in zip(self.model.trainable_variables, weights, strict=True):
-            variable.assign(values)
-
-    @contextlib.contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The model with its averaged weights, if it has any, for as long as this lasts."""
-        if not self.config.ema_decay:
-            yield
-            return
-        trained = [variable.value for variable in self.model.trainable_variables]
-        self._assign([average.value for average in self.optimizer.averages])
-        yield
-        self._assign(trained)
-
     def _diverged(self, epoch: int) -> RunError:
-        kept = f"; the best weights, of training epoch {self.progress.best_epoch}, are in {self.state}"
+        kept = f"; the best weights, of training epoch {self.kept.progress.best_epoch}, are in {self.kept.path}"
         return RunError(
             f"The loss or weights became NaN or infinite in training epoch {epoch + 1}, expected finite numbers"
-            f"{kept if self.state and self.state.exists() else ''}. Lower the learning rate "
+            f"{kept if self.kept.path and self.kept.path.exists() else ''}. Lower the learning rate "
             f"({self.config.rate(self.model.autoencoder.encoder.config.size):g}), or look for extreme values in the "
             "data."
         )

@@ -16,9 +16,11 @@ from pat_keras.config import FinetuneConfig
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import compile_by_default
 from pat_keras.models.predictor import Predictor
-from pat_keras.training.loop import Part, Row, Watcher, train_stage
+from pat_keras.training.loop import Watcher, train_stage
 from pat_keras.training.losses import make_loss
 from pat_keras.training.optimizers import make_optimizer
+from pat_keras.training.state import Row
+from pat_keras.training.validation import Part
 
 
 class HeadOnly(keras.Model):

@@ -15,8 +15,9 @@ from pat_keras.checkpoints.store import load_state
 from pat_keras.config import FinetuneConfig
 from pat_keras.errors import RunError
 from pat_keras.training import loop
-from pat_keras.training.loop import Part, Watcher, mean_loss, participant_auc, train_stage
+from pat_keras.training.loop import Watcher, train_stage
 from pat_keras.training.optimizers import make_optimizer
+from pat_keras.training.validation import Part, mean_loss, participant_auc, predict
 
 _LOSSES = {
     "binary": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
@@ -177,7 +178,7 @@ def test_a_finished_stage_is_not_trained_again(tmp_path) -> None:
 def test_state_of_another_model(tmp_path) -> None:
     state = tmp_path / "full.npz"
     _train(_config(task="multiclass"), state=state)
-    with pytest.raises(RunError, match=r"full\.npz: model/\d+: found shape .* another model"):
+    with pytest.raises(RunError, match=r"full\.npz: \w+/\d+: found shape .* another model"):
         _train(_config(), state=state)
 
 
@@ -277,7 +278,7 @@ def test_loss_is_that_of_keras(task: str) -> None:
     model = _model(config, 1, outputs=3 if task == "multiclass" else 1)
     part = _part(20, 0, task)
     expected = model.evaluate(part.x, part.y, sample_weight=part.weight, batch_size=20, verbose=0)
-    assert mean_loss(task, part, loop.predict(model, part.x, 8)) == pytest.approx(expected, rel=1e-5)
+    assert mean_loss(task, part, predict(model, part.x, 8)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_loss_of_huge_logits_is_finite() -> None:

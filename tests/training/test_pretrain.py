@@ -114,6 +114,13 @@ def test_everything_repeats_under_the_seed_alone() -> None:
     assert _bytes(pretrain(_sources(), _config())) == _bytes(_never_stopped())
 
 
+def test_the_average_is_looked_at_and_not_gone_on_from() -> None:
+    """What is trained is the same with an average of the weights and without one."""
+    without = pretrain(_sources(), _config(ema_decay=0.0))
+    assert [row["loss"] for row in without.history] == [row["loss"] for row in _never_stopped().history]
+    assert without.history[-1]["validation_loss"] != _never_stopped().history[-1]["validation_loss"]
+
+
 def test_state_of_another_model(tmp_path: pathlib.Path) -> None:
     pretrain(_sources(), _config(epochs=1), tmp_path)
     with pytest.raises(RunError, match="another model"):
