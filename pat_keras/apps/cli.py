@@ -81,10 +81,8 @@ def help_text(program: str, doc: str, flag_values: flags.FlagValues) -> str:
 def import_quietly() -> None:
     """Imports TensorFlow without the lines that its C++ side prints about itself; if that fails, prints them.
 
-    Under another backend (KERAS_BACKEND) nothing is imported: a machine made for JAX needs no TensorFlow. The lines bypass Python's stderr and TF_CPP_MIN_LOG_LEVEL, so the file descriptor is turned aside meanwhile.
+    They bypass Python's stderr and TF_CPP_MIN_LOG_LEVEL, so the file descriptor is turned aside meanwhile.
     """
-    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as aside:
