@@ -23,7 +23,8 @@ from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.features import simple_daily_features
 from pat_keras.data.simulate import simulate_cohort
-from pat_keras.evaluation import experiment, scoring
+from pat_keras.evaluation import scoring
+from pat_keras.evaluation.baseline import fit_baseline
 from pat_keras.evaluation.protocols import labelled_data, make_splits
 from pat_keras.evaluation.sealing import seal
 from pat_keras.training.recalibration import balanced_weights
@@ -79,7 +80,7 @@ def simulate(
     predictions = []
     for sealed in seal(data, parts):
         known = sealed.training()
-        predict = experiment.fit_baseline(Cheap(inverse_penalty), known, config)  # type: ignore[arg-type]
+        predict = fit_baseline(Cheap(inverse_penalty), known, config)  # type: ignore[arg-type]
         held = known.activity[known.split.validation]
         predictions.append({"validation": predict(held), "test": predict(sealed.open().activity)})
     found = scoring.score_run(data, parts, predictions, [], config)["test"]

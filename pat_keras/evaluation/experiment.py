@@ -12,25 +12,24 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split
+from pat_keras.evaluation.baseline import fit_baseline
 from pat_keras.evaluation.individuals import keep_individuals
 from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
 from pat_keras.evaluation.report import write_report
 from pat_keras.evaluation.run_writer import Outcome, RunWriter
 from pat_keras.evaluation.scoring import Predictions, predictions_table, score_run
-from pat_keras.evaluation.sealing import SealedSplit, TrainingData, predict_test, seal
+from pat_keras.evaluation.sealing import SealedSplit, predict_test, seal
 from pat_keras.evaluation.shown import SHOWN, Shown, checked_shown, gather
 from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.baselines import FeatureBaseline
-from pat_keras.models.predictor import Predictor, probabilities
+from pat_keras.models.predictor import Predictor
 from pat_keras.training.finetune import train_split
 from pat_keras.training.loop import Row, Watcher
-from pat_keras.training.recalibration import balanced_weights, logits_of, recalibration_of
 from pat_keras.training.start import check_start
 
 
@@ -173,29 +172,3 @@ def _run_split(
     if writer is not None:
         writer.finish_split(number, outcome, fitted.model)
     return outcome, fitted.model
-
-
-def fit_baseline(
-    model: FeatureBaseline, known: TrainingData, config: FinetuneConfig
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a baseline on training people; its probabilities are recalibrated as those of a network are.
-
-    Args:
-        model: a baseline, not fitted yet, in which every class weighs the same.
-        known: the data without test people.
-        config: task and recalibration.
-
-    Returns:
-        From activity (B, T) to probabilities (B, classes), or values (B, 1).
-    """
-    rows, held = known.split.train, known.split.validation
-    y, people = known.y[rows], known.participant_id[rows]
-    model.fit(known.activity[rows], y, people)
-    if config.task == "regression":
-        return lambda activity: model.predict(activity)[:, None]
-    logits = logits_of(model.predict_proba(known.activity[held]))
-    weights = balanced_weights(y, people)
-    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, known.y[held])
-    if config.recalibration == "none":
-        return model.predict_proba
-    return lambda activity: probabilities(slope * logits_of(model.predict_proba(activity)) + shift, config.task)

@@ -14,10 +14,10 @@ from pat_keras.config import HEADS, WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.encoder import PATEncoder, compile_by_default
 from pat_keras.models.layers import PACKAGE, check_minutes
-from pat_keras.models.predictor import Predictor, probabilities
+from pat_keras.models.predictor import Predictor
 from pat_keras.models.scaling import Standardization
 
-__all__ = ["PATClassifier", "Standardization", "probabilities"]  # the last two lived here first
+__all__ = ["PATClassifier", "Standardization"]  # the latter lived here first
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

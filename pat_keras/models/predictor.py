@@ -14,6 +14,7 @@ from keras import ops
 from pat_keras.config import SMOOTHING, TASKS
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
+from pat_keras.models.outputs import probabilities
 from pat_keras.models.scaling import SavitzkyGolay, Standardization
 
 Self = TypeVar("Self", bound="Predictor")
@@ -145,15 +146,3 @@ class Predictor(keras.Model):
         if standardization is not None:
             standardization = keras.saving.deserialize_keras_object(standardization)
         return cls(**{**config, "standardization": standardization})
-
-
-def probabilities(logits: np.ndarray, task: str) -> np.ndarray:
-    """Logits (B, C) -> probabilities (B, classes) float64, without overflow.
-
-    The original's sigmoid output is column 1 of a binary task.
-    """
-    logits = np.asarray(logits, dtype=np.float64)
-    if task == "binary":
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)

@@ -16,7 +16,8 @@ from pat_keras.data.smoothing import smooth
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
 from pat_keras.models.missing import check_seen
-from pat_keras.models.predictor import Predictor, probabilities
+from pat_keras.models.outputs import probabilities
+from pat_keras.models.predictor import Predictor
 from pat_keras.training.augmentation import Augmentation, augments
 from pat_keras.training.loop import Watcher
 from pat_keras.training.losses import soft_targets

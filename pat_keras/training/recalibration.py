@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from pat_keras.config import RECALIBRATION
 from pat_keras.errors import ConfigError, LabelError
@@ -120,8 +119,8 @@ def apply_to(output_layer: Any, slope: float, shift: np.ndarray) -> None:
         shift: (C,).
     """
     kernel, bias = output_layer.kernel, output_layer.bias
-    kernel.assign(ops.multiply(kernel, slope))
-    bias.assign(ops.add(ops.multiply(bias, slope), np.asarray(shift, dtype=np.float32)))
+    kernel.assign(kernel * slope)
+    bias.assign(bias * slope + np.asarray(shift, dtype=np.float32))
 
 
 def balanced_weights(y: np.ndarray, participant_id: np.ndarray) -> dict[float, float]:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import sklearn.metrics
 
-from pat_keras.models.classifier import probabilities
+from pat_keras.models.outputs import probabilities
 
 
 @dataclasses.dataclass(frozen=True)

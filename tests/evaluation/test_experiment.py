@@ -13,7 +13,8 @@ import sklearn.metrics
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.simulate import simulate_cohort
 from pat_keras.errors import CohortError, ConfigError, LabelError, PATError, RunError
-from pat_keras.evaluation.experiment import Result, finetune, fit_baseline
+from pat_keras.evaluation.baseline import fit_baseline
+from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.protocols import labelled_data, make_splits
 from pat_keras.evaluation.run_folder import read_run
 from pat_keras.evaluation.sealing import seal

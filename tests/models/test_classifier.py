@@ -14,8 +14,9 @@ from keras import ops
 from pat_keras.config import KINDS, EncoderConfig
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
-from pat_keras.models.classifier import PATClassifier, Standardization, probabilities
+from pat_keras.models.classifier import PATClassifier, Standardization
 from pat_keras.models.encoder import PATEncoder
+from pat_keras.models.outputs import probabilities
 from tests.models import reference
 from tests.models.reference import TINY
 

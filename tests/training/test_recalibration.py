@@ -8,7 +8,7 @@ import pytest
 import sklearn.linear_model
 
 from pat_keras.errors import ConfigError, LabelError
-from pat_keras.models.classifier import probabilities
+from pat_keras.models.outputs import probabilities
 from pat_keras.training.recalibration import apply_to, balanced_weights, logits_of, recalibration_of
 
 

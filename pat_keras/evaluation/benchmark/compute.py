@@ -87,7 +87,7 @@ def _network(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
 
 
 def _baseline(model: FeatureBaseline, cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
-    from pat_keras.evaluation.experiment import fit_baseline
+    from pat_keras.evaluation.baseline import fit_baseline
 
     known = sealed.training()
     learned = dataclasses.replace(known.split, train=_learned(known.split, cell.model))

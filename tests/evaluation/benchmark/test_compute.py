@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 
@@ -52,3 +54,13 @@ def test_validation_people_are_learned_from_where_they_decide_nothing(tmp_path: 
         alone.fit(data.activity[learned], data.y[learned], data.participant_id[learned])
         np.testing.assert_allclose(result.test.score, alone.predict_proba(data.activity[split.test]), rtol=1e-6)
     assert compute_cell(both, source).account["threshold"] == 0.5
+
+
+def test_a_baseline_needs_no_network() -> None:
+    """A worker that computes baselines alone starts without what takes seconds and hundreds of megabytes."""
+    program = (
+        "import sys, pat_keras.evaluation.benchmark.compute, pat_keras.evaluation.baseline\n"
+        "print(sorted({'keras', 'tensorflow', 'jax', 'h5py'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
