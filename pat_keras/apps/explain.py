@@ -47,7 +47,7 @@ def define_flags() -> flags.FlagValues:
         "of those, or of everybody where the run tested nobody of the cohort).",
         flag_values=values,
     )
-    flags.DEFINE_list("methods", [], f"Some of {', '.join(_METHODS)}; all if not given.", flag_values=values)
+    flags.DEFINE_list("methods", None, f"Some of {', '.join(_METHODS)}; all if not given.", flag_values=values)
     for name, (kind, default, text) in _SETTINGS.items():
         kind(name, default, text, flag_values=values)
     define_repair(values)
@@ -89,7 +89,7 @@ def explain(values: flags.FlagValues) -> None:
     from pat_keras.evaluation.explanation import ExplainSettings
     from pat_keras.evaluation.explanation_run import explain as work
 
-    settings = ExplainSettings(tuple(values.methods), **{name: values[name].value for name in _SETTINGS})
+    settings = ExplainSettings(tuple(values.methods or ()), **{name: values[name].value for name in _SETTINGS})
     with naming(values.data), tqdm(unit="window", dynamic_ncols=True, mininterval=cli.bar_interval()) as bar:
 
         def show(done: int, total: int) -> None:
