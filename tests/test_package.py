@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -107,3 +109,18 @@ def test_every_command_has_an_entry_point() -> None:
     for path in (_ROOT / "apps").glob("*.py"):
         if "\ndef run()" in path.read_text(encoding="utf-8"):
             assert f"pat-{path.stem} = pat_keras.apps.{path.stem}:run" in text
+
+
+def test_every_package_is_installed() -> None:
+    """setup.cfg lists them, since the folder weights/ is one of them under another name."""
+    path = _ROOT.parent / "setup.cfg"
+    if not path.is_file():
+        pytest.skip("the package is installed without its setup.cfg")
+    setup = configparser.ConfigParser()
+    setup.read(path, encoding="utf-8")
+    packages = {str(init.parent.relative_to(_ROOT.parent)).replace(os.sep, ".") for init in _ROOT.rglob("__init__.py")}
+    assert set(setup["options"]["packages"].split()) == {*packages, "pat_keras.weights"}
+    assert setup["options"]["package_dir"].split() == ["pat_keras.weights", "=", "weights"]
+    assert {"*.md", "pat_*small_*.h5", "pat_*medium_*.h5"} <= set(
+        setup["options.package_data"]["pat_keras.weights"].split()
+    )
