@@ -22,6 +22,16 @@ def define_output(values: flags.FlagValues, help_text: str) -> None:
     flags.DEFINE_boolean("overwrite", False, "Replace what is already there under --out.", flag_values=values)
 
 
+def define_participants(values: flags.FlagValues) -> None:
+    """Defines --participants, for arrays in place of a cohort."""
+    flags.DEFINE_string(
+        "participants",
+        None,
+        "Whose row it is, for --data=X.npy (.npy, .npz); each row another person if not given.",
+        flag_values=values,
+    )
+
+
 # Help of the flags of `finetune_config`, by the attribute of FinetuneConfig that each sets.
 _FINETUNE_HELP = {
     "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from pat_keras.apps import cli
-from pat_keras.apps.flags import define_output, define_repair, repair_scaling
+from pat_keras.apps.flags import define_output, define_participants, define_repair, repair_scaling
 from pat_keras.apps.inputs import naming, read_cohort, warn
 from pat_keras.errors import RunError
 
@@ -32,12 +32,7 @@ def define_flags() -> flags.FlagValues:
         required=True,
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "participants",
-        None,
-        "Whose row it is, for --data=X.npy (.npy, .npz); each row another person if not given.",
-        flag_values=values,
-    )
+    define_participants(values)
     define_output(values, "The file to write, NAME.csv.")
     define_repair(values)
     return values

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from pat_keras.apps.flags import define_finetune
+from pat_keras.apps.flags import define_finetune, define_participants
 from pat_keras.apps.inputs import is_array, read_cohort
 from pat_keras.errors import ConfigError, RunError
 from pat_keras.recipes import about, recipe_names, recipe_path
@@ -30,12 +30,7 @@ def define_training(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string("labels", None, "Labels of --data=X.npy, one a row (.npy, .npz).", flag_values=values)
-    flags.DEFINE_string(
-        "participants",
-        None,
-        "Whose row it is, for --data=X.npy (.npy, .npz); each row another person if not given.",
-        flag_values=values,
-    )
+    define_participants(values)
     flags.DEFINE_string("label", "label", "Column of the cohort to predict.", flag_values=values)
     flags.DEFINE_string(
         "out", None, "Run directory to write; new or empty. None: runs/ and the label and time.", flag_values=values
