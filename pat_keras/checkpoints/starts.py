@@ -19,7 +19,7 @@ from pat_keras.errors import ConfigError
 from pat_keras.models.encoder import PATEncoder
 
 # Patches that "distilled" is fitted on: a few seconds of one core, and many more than there are numbers to fit.
-_PATCHES = {"conv": 1024, "conv_linear": 20_000}
+_PATCHES = {"conv": 512, "conv_linear": 20_000}
 _ITERATIONS = 100
 # Of the mean square of the features, added to the normal equations: features of one patch are nearly dependent.
 _RIDGE = 1e-6
