@@ -15,7 +15,17 @@ import pat_keras as pat
 
 # What has no example: constants and errors, which say it themselves; tuning and pretraining, which take long; the two
 # configs that are in the examples of others.
-WITHOUT = {"__version__", "BASELINES", "PRESETS", "tune", "run_pretraining", "FinetuneConfig", "PretrainConfig"}
+WITHOUT = {
+    "__version__",
+    "BASELINES",
+    "PRESETS",
+    "tune",
+    "run_pretraining",
+    "EmbedConfig",
+    "ExplainSettings",
+    "FinetuneConfig",
+    "PretrainConfig",
+}
 
 
 def _examples() -> list[doctest.DocTest]:

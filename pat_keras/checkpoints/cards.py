@@ -28,6 +28,13 @@ _CITATION = "pat_keras, and the data: CDC/NCHS, National Health and Nutrition Ex
 _TABLE_PATH = pathlib.Path(__file__).with_name(TABLE)
 # Settings that say how fast it went or where it ran, not what was learned.
 _NOT_RECIPE = ("size", "embedding", "patch_size", "jit", "data_parallel", "versions")
+_SCALINGS = {
+    "cohort": "all minutes of your training people",
+    "per_minute": "each minute of the week over your training people",
+    "per_recording": "the recording itself",
+    "none": "nothing: they are taken raw",
+}
+_WHOLE_DAYS = {"augment_days": "True", "augment_minutes": "30"}  # what is meant where nothing is said
 _NOT_FOR = (
     "Diagnosing, screening or treating anybody, or deciding about anybody's insurance, work, care or schooling. These "
     "are weights for research, and no medical device.",
@@ -79,7 +86,8 @@ def publish(
         temporary.write_bytes(source.read_bytes())
     people = sum(cohort["train"]["people"] for cohort in data["cohorts"])
     preset = Preset(
-        name, path.name, str(shape.size), shape.embedding, people, pretraining, _LICENCE, _AUTHORS, _CITATION, "",
+        name, path.name, str(shape.size), shape.embedding, people, pretraining,
+        config["standardize"], _LICENCE, _AUTHORS, _CITATION, "",
         sha256_of(path),
     )  # fmt: skip
     card = render(preset, shape, path.stat().st_size, metrics, config, data, results)
@@ -113,8 +121,8 @@ def render(
         ("SHA-256", f"`{preset.sha256}`"),
         ("shape", f"patches of {shape.patch_size} minutes, {shape.num_heads} heads, blocks: {shape.num_layers}, "
                   f"{shape.embed_dim} numbers a token"),
-        ("input", f"minutes standardised {config['standardize'].replace('_', ' ')}, by the mean and deviation of your "
-                  "training people; `pat-finetune --weights` does so by itself"),
+        ("input", f"minutes, standardised by the mean and deviation of {_SCALINGS[config['standardize']]}; "
+                  "`pat-finetune --weights` does so by itself"),
         ("licence", f"[{preset.licence}](https://creativecommons.org/licenses/by/4.0/)"),
         ("cite", preset.citation),
     ]  # fmt: skip
@@ -177,6 +185,7 @@ def _recipe(config: dict[str, Any], metrics: dict[str, Any]) -> list[tuple[str, 
     rows = [("training epochs", f"{metrics['epochs']:,} of at most {config['epochs']:,}; kept: {kept:,}")]
     settings = {name: value for name, value in config.items() if name not in (*_NOT_RECIPE, "epochs")}
     settings["learning_rate"] = config["learning_rate"] or PRETRAIN_RATES[config["size"]]
+    settings |= {name: text for name, text in _WHOLE_DAYS.items() if settings.get(name) is None}
     settings["weights"] = pathlib.Path(config["weights"]).name
     rows += [(name, str(value or "none") if value != 0 else "0") for name, value in settings.items()]
     versions = config["versions"]

@@ -27,6 +27,7 @@ class Preset:
         embedding: its patch embedding.
         people: how many people it was pretrained on.
         pretraining: the NHANES cycles they come from; results on these people are not held out.
+        standardize: the scaling of minutes under which it learned, a kind of `data.standardize`.
         licence: of the weights (not of this package).
         authors: who made it.
         citation: what to cite.
@@ -40,6 +41,7 @@ class Preset:
     embedding: str
     people: int
     pretraining: str
+    standardize: str
     licence: str
     authors: str
     citation: str

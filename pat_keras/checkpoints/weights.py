@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import zipfile
@@ -15,6 +16,8 @@ from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.models.networks import BaselineNetwork
+
+AUTHORS_SCALING = "per_minute"  # in the authors' pretraining
 
 
 def load_preset(name: str, *, cache: str | os.PathLike[str] | None = None) -> PATEncoder:
@@ -71,6 +74,23 @@ def weights_path(source: str | os.PathLike[str]) -> pathlib.Path:
             f"{', '.join(registry.PRESETS)}. Check the spelling."
         )
     return _pretrained(path) if path.is_dir() else path
+
+
+def pretrained_scaling(source: str | os.PathLike[str]) -> str:
+    """The kind of scaling under which weights were pretrained: what a preset or a run of pat-pretrain says.
+
+    Of any other file nothing is known; then that of the authors, "per_minute".
+    """
+    if str(source) in registry.PRESETS:
+        return registry.PRESETS[str(source)].standardize
+    path = pathlib.Path(source)
+    config = (path if path.is_dir() else path.parent) / "config.json"
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return AUTHORS_SCALING
+    # Of a pretraining, that is: a fine-tuned model holds its scaling itself.
+    return found.get("standardize", AUTHORS_SCALING) if "mask_ratio" in found else AUTHORS_SCALING
 
 
 def load_encoder(source: str | os.PathLike[str]) -> PATEncoder:

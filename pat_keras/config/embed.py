@@ -20,7 +20,8 @@ class EmbedConfig:
         pooling: of a window's tokens: "mean", as in the paper, or "mean_std": then their standard deviations, too.
         standardize: scaling of raw minutes: "per_minute", "per_recording", "cohort" (fitted on the windows at hand),
             "none"; or "auto": that of the weights where their file holds it, as a fine-tuned model's does, and
-            otherwise per_minute, under which the published encoders were pretrained.
+            otherwise the kind under which they were pretrained, fitted on the windows at hand: what a preset or a run
+            of pat-pretrain says, and of other files per_minute, the authors'.
         missing: "refuse" windows with missing minutes, or "mask" them: patches with fewer known minutes than
             `min_worn_share` are neither attended to nor pooled, other gaps count as the mean. "auto": as the model
             of the weights was trained, and otherwise refuse.

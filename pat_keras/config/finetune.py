@@ -89,9 +89,10 @@ class FinetuneConfig:
         smoothing: of raw minutes, before anything else: "savitzky_golay" (window 51, order 3, as the paper tried) or
             "none".
         standardize: scaling, with statistics of the training people: "per_minute", "per_recording", "cohort", "none";
-            "auto", per_minute from weights (they were pretrained so) and cohort from random ones (which have fewer
-            numbers to estimate and were measured as good or better); or "paper": each of train, validation and test
-            by its own minutes' statistics, as the authors did.
+            "auto": from weights, as they were pretrained, which a preset and a run of pat-pretrain tell (of other
+            files per_minute, the authors'), and cohort from random ones (which has fewer numbers to estimate and was
+            measured as good or better); or "paper": each of train, validation and test by its own minutes'
+            statistics, as the authors did.
         repair_fixed_scaling: (mean, std) of a scaling to undo first; None for none.
         missing: "refuse" windows with missing minutes (an error that counts them), or "mask" them: patches with fewer
             known minutes than `min_worn_share` are neither attended to nor pooled, other gaps count as the mean.
@@ -188,13 +189,6 @@ class FinetuneConfig:
         if self.encoder_learning_rate is not None:
             return self.encoder_learning_rate
         return ENCODER_RATE_PRETRAINED if self.weights else ENCODER_RATE_RANDOM
-
-    @property
-    def scaling(self) -> str:
-        """The scaling, "auto" resolved."""
-        if self.standardize != "auto":
-            return self.standardize
-        return "per_minute" if self.weights else "cohort"
 
     @property
     def monitored(self) -> str:

@@ -126,7 +126,7 @@ def predict_test(model: Predictor, activity: np.ndarray, config: FinetuneConfig)
         config: of the model. Under scaling "paper" these people are scaled by their own statistics, as the authors did.
     """
     scaling = model.standardization
-    if config.scaling != "paper" or scaling is None:
+    if config.standardize != "paper" or scaling is None:
         return _outputs(model, activity, config)
     kept = np.array(scaling.mean), np.array(scaling.scale)
     own = Standardizer.fit(smooth(activity) if config.smoothing == "savitzky_golay" else activity, "per_minute")

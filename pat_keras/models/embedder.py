@@ -31,22 +31,29 @@ class Held:
         standardizer: the scaling under which it was trained; None if the file does not hold it.
         smoothing: of raw minutes before scaling.
         min_worn_share: None unless it was trained with missing minutes masked.
+        scaling: the kind to fit where the file holds none.
     """
 
     encoder: PATEncoder
     standardizer: Standardizer | None = None
     smoothing: str = "none"
     min_worn_share: float | None = None
+    scaling: str = "per_minute"
 
     @classmethod
-    def of(cls, model: PATEncoder | Predictor | PATMaskedAutoencoder) -> Held:
-        """Of any model that has a PAT encoder."""
+    def of(cls, model: PATEncoder | Predictor | PATMaskedAutoencoder, scaling: str = "per_minute") -> Held:
+        """Of any model that has a PAT encoder.
+
+        Args:
+            model: what was loaded.
+            scaling: the kind to fit where it holds none.
+        """
         if isinstance(model, PATEncoder):
-            return cls(model)
+            return cls(model, scaling=scaling)
         if not isinstance(model, Predictor):
-            return cls(model.encoder)
-        scaling = None if model.standardization is None else model.standardization.standardizer()
-        return cls(model.encoder, scaling, model.smoothing, model.min_worn_share)
+            return cls(model.encoder, scaling=scaling)
+        own = None if model.standardization is None else model.standardization.standardizer()
+        return cls(model.encoder, own, model.smoothing, model.min_worn_share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Embedder:
         _check_known(activity, patch_size, _share(held, config))
         standardizer = held.standardizer
         if standardizer is None or config.standardize != "auto":
-            kind = "per_minute" if config.standardize == "auto" else config.standardize
+            kind = held.scaling if config.standardize == "auto" else config.standardize
             smoothed: Any = activity if held.smoothing == "none" else Changed(activity, smooth)
             standardizer = Standardizer.fit(smoothed, kind)
         elif standardizer.kind == "per_minute" and standardizer.mean.size != activity.shape[1]:

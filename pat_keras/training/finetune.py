@@ -23,7 +23,7 @@ from pat_keras.training.loop import Watcher
 from pat_keras.training.losses import soft_targets
 from pat_keras.training.recalibration import apply_to, recalibration_of
 from pat_keras.training.stages import run_stages
-from pat_keras.training.start import build_model
+from pat_keras.training.start import build_model, scaling_of
 from pat_keras.training.state import Row
 from pat_keras.training.validation import Part, predict
 
@@ -89,7 +89,7 @@ def train_split(
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
     rows = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}
     minutes = smooth(activity) if config.smoothing == "savitzky_golay" else activity
-    standardizer, scaled = _scaled(minutes, rows, config.scaling)
+    standardizer, scaled = _scaled(minutes, rows, scaling_of(config))
     model = build_model(config, activity.shape[1], classes, scaled["train"], folder, watcher)
     if config.model == "pat" and config.missing == "mask":
         check_seen(activity, model.encoder.config.patch_size, config.min_worn_share)
@@ -117,7 +117,7 @@ def train_split(
     whole = model.taking_raw(standardizer, config.smoothing)
     predictions = {}
     for name in [name for name in rows if name != "train"]:
-        if config.scaling == "paper":  # by their own scaling, which the model doesn't hold
+        if config.standardize == "paper":  # by their own scaling, which the model doesn't hold
             outputs = predict(model, parts[name].x, config.batch_size)
         else:
             outputs = whole.predict_logits(activity[rows[name]])

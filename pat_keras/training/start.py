@@ -12,7 +12,7 @@ import numpy as np
 
 from pat_keras.checkpoints.starts import likeness, with_embedding
 from pat_keras.checkpoints.store import load_state, save_state
-from pat_keras.checkpoints.weights import load_encoder
+from pat_keras.checkpoints.weights import load_encoder, pretrained_scaling
 from pat_keras.config import EncoderConfig, FinetuneConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.classifier import PATClassifier
@@ -38,6 +38,13 @@ def build_encoder(config: FinetuneConfig, minutes: np.ndarray | None = None) -> 
         ConfigError: if they can't have the embedding that is asked for.
     """
     return _build(config, config.start, minutes)[0]
+
+
+def scaling_of(config: FinetuneConfig) -> str:
+    """The kind of scaling, "auto" resolved: that of the weights, and cohort where they are random."""
+    if config.standardize != "auto":
+        return config.standardize
+    return pretrained_scaling(config.weights) if config.weights else "cohort"
 
 
 def build_model(

@@ -119,13 +119,21 @@ def same_definition(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
     A setting that one of them does not have, because it was made by a version of this package without it, counts as its
     default: new settings do nothing unless asked.
     """
-    defaults = FinetuneConfig().to_dict()
     old, new = found.get("settings"), wanted["settings"]
     if not isinstance(old, dict) or {**found, "settings": new} != wanted:
         return False
+    old, new = _meant(old), _meant(new)
+    defaults = _meant(FinetuneConfig().to_dict())
     return all(
         name in defaults and old.get(name, defaults[name]) == new.get(name, defaults[name]) for name in {**old, **new}
     )
+
+
+def _meant(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with what "auto" stands for in place of it: random weights have the linear embedding."""
+    if settings.get("embedding") == "auto" and not settings.get("weights"):
+        return {**settings, "embedding": "linear"}
+    return settings
 
 
 def set_aside(folder: pathlib.Path, path: pathlib.Path) -> None:

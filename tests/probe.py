@@ -1,0 +1,143 @@
+"""Linear probes: what pretrained encoders know of people, beside the same encoders with random weights.
+
+    python -m tests.probe --data=nhanes_d.parquet --weights=pat_small_nhanes2005,runs/original \
+        --labels=depression,sex --sizes=500,1000,all --test_people=nhanes_2005_2006
+
+Embeddings (mean and deviation of the tokens) are computed once for each encoder; logistic regression on them chooses
+its penalty by cross-validation within the people it learns from. Seeds draw other people to learn from. The AUC is of
+the people of the list, none of whom chose anything; with `--cross_validate` it is of all others instead, in five folds,
+for comparing ways of pretraining without looking at the tested.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from pat_keras.checkpoints.weights import load_encoder, pretrained_scaling
+from pat_keras.config import FinetuneConfig
+from pat_keras.data.cohort import Cohort
+from pat_keras.data.people import read_people
+from pat_keras.data.standardize import Standardizer
+from pat_keras.evaluation import bootstrap
+from pat_keras.evaluation.metrics import statistics, strata
+from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
+from pat_keras.models.baselines import FeatureBaseline
+from pat_keras.models.encoder import PATEncoder
+
+RANDOM = "random, as "
+
+
+def embeddings(weights: str, cohort: Cohort, fit: np.ndarray) -> dict[str, np.ndarray]:
+    """(B, 192) of an encoder and of one of its shape with random weights, by name; scaling fitted on the rows `fit`."""
+    x = Standardizer.fit(cohort.activity[fit], pretrained_scaling(weights)).apply(cohort.activity)
+    encoder = load_encoder(weights)
+    keras.utils.set_random_seed(0)
+    random = PATEncoder(encoder.config)
+    return {
+        name: model.embed(x, 32, pooling="mean_std") for name, model in ((weights, encoder), (RANDOM + weights, random))
+    }
+
+
+def probe(x: np.ndarray, y: np.ndarray, participant_id: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Scores of the tested by logistic regression, as the package's baselines fit it."""
+    names = [f"{i}" for i in range(x.shape[1])]
+    model = FeatureBaseline(features=lambda found: (found, names), title="embeddings").fit(x, y, participant_id)
+    return model.predict_proba(tested)[:, 1]
+
+
+def held_out_scores(
+    x: np.ndarray, data: LabelledData, rows: np.ndarray, size: str, seeds: Sequence[int], test_people: str
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Labels of the tested, and their scores by a probe of each seed."""
+    labels, scores = np.empty(0), []
+    for seed in seeds:
+        config = FinetuneConfig(
+            split="list", test_people=test_people, seed=seed, train_size=None if size == "all" else int(size)
+        )
+        split = make_splits(data, config)[0]
+        known = np.concatenate([split.train, split.validation])  # nothing is stopped early, so nobody is needed for it
+        labels = data.y[split.test]
+        scores.append(probe(x[rows[known]], data.y[known], data.participant_id[known], x[rows[split.test]]))
+    return labels, scores
+
+
+def cross_validated_scores(
+    x: np.ndarray, data: LabelledData, rows: np.ndarray, seeds: Sequence[int], test_people: str
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Labels of all who are not on the list, and their scores in five folds, for each seed."""
+    mine = np.flatnonzero(~np.isin(data.participant_id, read_people(test_people).test))
+    features, y, groups = x[rows[mine]], data.y[mine], data.group[mine]
+    scores = []
+    for seed in seeds:
+        score = np.empty(len(y))
+        for fit, fold in StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(features, y, groups):
+            score[fold] = probe(features[fit], y[fit], data.participant_id[mine][fit], features[fold])
+        scores.append(score)
+    return y, scores
+
+
+def mean_auc(y: np.ndarray, scores: Sequence[np.ndarray], less: Sequence[np.ndarray] = ()) -> str:
+    """The mean over seeds of the AUC, or of its difference from that of other scores, with its interval over people."""
+    mine = [statistics("binary", y, score, None, only=["auc"]) for score in scores]
+    others = [statistics("binary", y, score, None, only=["auc"]) for score in less]
+
+    def value(draws: np.ndarray) -> dict[str, np.ndarray]:
+        found = np.mean([each(draws)["auc"] for each in mine], axis=0)
+        return {"auc": found - np.mean([each(draws)["auc"] for each in others], axis=0) if others else found}
+
+    estimate = float(value(np.ones((1, len(y)), np.int32))["auc"][0])
+    low, high = bootstrap.interval(bootstrap.distribution(value, strata("binary", y))["auc"]) or (np.nan, np.nan)
+    sign = "+" if others else ""
+    return f"{estimate:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print a line for each label, size and encoder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("data", None), ("weights", None), ("labels", None), ("test_people", "nhanes_2005_2006")):
+        parser.add_argument(f"--{name}", default=default, required=default is None)
+    parser.add_argument("--sizes", default="all")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--cross_validate", action="store_true")
+    parser.add_argument("--cache", type=pathlib.Path, help="Folder to keep embeddings in, by the name of the weights.")
+    values = parser.parse_args(argv)
+    cohort = Cohort.read(values.data)
+    row = {key: number for number, key in enumerate(zip(cohort.participant_id, cohort.table["window"], strict=True))}
+    fit = np.flatnonzero(~np.isin(cohort.participant_id, read_people(values.test_people).test))
+    features: dict[str, np.ndarray] = {}
+    for weights in values.weights.split(","):
+        kept = None if values.cache is None else values.cache / f"{pathlib.Path(weights).name}.npz"
+        if kept is not None and kept.exists():
+            features |= dict(np.load(kept))
+            continue
+        found = embeddings(weights, cohort, fit)
+        features |= found
+        if kept is not None:
+            np.savez(kept, **found)  # type: ignore[arg-type]
+    seeds = [int(seed) for seed in values.seeds.split(",")]
+    for label in values.labels.split(","):
+        data = labelled_data(cohort, label, FinetuneConfig(), warnings.warn)
+        rows = np.array([row[key] for key in zip(data.participant_id, data.cohort.table["window"], strict=True)])
+        for size in values.sizes.split(","):
+            scores: dict[str, Any] = {}
+            for name, x in features.items():
+                if values.cross_validate:
+                    y, scores[name] = cross_validated_scores(x, data, rows, seeds, values.test_people)
+                else:
+                    y, scores[name] = held_out_scores(x, data, rows, size, seeds, values.test_people)
+            for name in features:
+                other = RANDOM + name
+                less = f"  less random {mean_auc(y, scores[name], scores[other])}" if other in scores else ""
+                print(f"{label:16s} {size:>5s}  {name:42s} {mean_auc(y, scores[name])}{less}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
