@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import KEY_COLUMNS
@@ -266,9 +267,11 @@ def _defining(config: FinetuneConfig, baseline: bool) -> dict[str, Any]:
     values = {name: value for name, value in config.to_dict().items() if name not in _NOT_DEFINING}
     if baseline:
         values = {name: values[name] for name in _OF_BASELINES}
-    weights = pathlib.Path(values.get("weights") or "")
-    if weights.is_file():
-        values["weights"] = _file_hash(weights)
+    weights = values.get("weights") or ""
+    if weights in PRESETS and PRESETS[weights].sha256:
+        values["weights"] = f"sha256:{PRESETS[weights].sha256}"  # which every load of it checks
+    elif pathlib.Path(weights).is_file():
+        values["weights"] = _file_hash(pathlib.Path(weights))
     return json.loads(json.dumps(values))
 
 
