@@ -1,0 +1,12 @@
+"""The notebooks about files run from top to bottom. The others have files of their own, for pytest-xdist to spread."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.notebooks.running import check_run
+
+
+@pytest.mark.parametrize("name", ["01_load_official_weights", "02_your_recordings"])
+def test_runs_top_to_bottom(name: str, kernel: str) -> None:
+    check_run(name, kernel)
