@@ -1,5 +1,7 @@
 """Commands and figures in a notebook: `command("pat-prepare --source=csv ...")`, `show(figure, "what is to be seen")`.
 
+`quiet()` in the first cell keeps TensorFlow's lines about itself out of the others.
+
 A command runs in the process of the notebook, which saves its start, needs no shell, and finds the same installation;
 `!pat-prepare ...` works as well where the notebook's kernel is on the PATH.
 """
@@ -9,15 +11,24 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import logging
 import shlex
 from typing import TYPE_CHECKING
 
+from pat_keras.apps import cli
 from pat_keras.errors import ConfigError, PATError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COMMANDS = ("prepare", "finetune", "predict", "ensemble", "benchmark", "tune", "pretrain", "embed", "explain")
+
+
+def quiet() -> None:
+    """Imports TensorFlow without what it prints about itself, then and later."""
+    cli.import_quietly()
+    # Each training compiles functions of its own, which TensorFlow takes for a mistake once there are five.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def command(line: str) -> None:
