@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ COMMANDS = ("prepare", "finetune", "predict", "ensemble", "benchmark", "tune", "
 
 def quiet() -> None:
     """Imports TensorFlow without what it prints about itself, then and later."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # it also calls errors what its processor can't do
     cli.import_quietly()
     # Each training compiles functions of its own, which TensorFlow takes for a mistake once there are five.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
