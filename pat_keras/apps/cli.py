@@ -5,12 +5,14 @@ Only the standard library and absl are imported here, so that `--help` and a mis
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO
 
 from absl import flags
 
@@ -84,21 +86,29 @@ def import_quietly() -> None:
     They bypass Python's stderr and TF_CPP_MIN_LOG_LEVEL, so the file descriptor is turned aside meanwhile.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
     with tempfile.TemporaryFile() as aside:
-        kept = os.dup(2)
-        os.dup2(aside.fileno(), 2)
         try:
-            import tensorflow as tf
+            with stderr_to(aside):
+                import tensorflow as tf
 
-            tf.constant(0)  # some come with the first operation
+                tf.constant(0)  # some come with the first operation
         except BaseException:
             aside.seek(0)
-            os.write(kept, aside.read())
+            os.write(2, aside.read())
             raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+
+
+@contextlib.contextmanager
+def stderr_to(file: IO[bytes]) -> Iterator[None]:
+    """Turns the file descriptor of stderr aside into a file, also for native code and other processes."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def bar_interval() -> float:

@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import shlex
+import tempfile
 from typing import TYPE_CHECKING
 
 from pat_keras.apps import cli
@@ -48,7 +49,11 @@ def command(line: str) -> None:
     if name not in COMMANDS:
         raise ConfigError(f"There is no command {program!r}; expected pat- and one of {', '.join(COMMANDS)}.")
     app = importlib.import_module(f"pat_keras.apps.{name}")
-    with contextlib.redirect_stderr(io.StringIO()) as aside:
+    with (
+        tempfile.TemporaryFile() as native,
+        cli.stderr_to(native),
+        contextlib.redirect_stderr(io.StringIO()) as aside,
+    ):
         status = app.main([program, *arguments])
     said = [part for part in aside.getvalue().splitlines() if part.startswith(("warning: ", f"{program}: "))]
     if status:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 
@@ -34,17 +35,18 @@ def test_what_the_command_refuses_is_an_error_with_its_words() -> None:
         notebook.command("rm -r .")
 
 
-def test_bars_are_hidden_and_warnings_kept(monkeypatch, capsys) -> None:
+def test_bars_are_hidden_and_warnings_kept(monkeypatch, capfd) -> None:
     class App:
         @staticmethod
         def main(argv: list[str]) -> int:
             print("\r 10%|#    | 1/10 [00:00<00:09]\nwarning: the unit differs", file=sys.stderr)
+            os.write(2, b"of native code, or of another process")
             print(f"done: {argv}")
             return 0
 
     monkeypatch.setitem(sys.modules, "pat_keras.apps.embed", App)
     notebook.command("pat-embed --data='two words.parquet'")
-    assert capsys.readouterr() == ("done: ['pat-embed', '--data=two words.parquet']\nwarning: the unit differs\n", "")
+    assert capfd.readouterr() == ("done: ['pat-embed', '--data=two words.parquet']\nwarning: the unit differs\n", "")
 
 
 def test_pictures_are_shown_with_words(monkeypatch) -> None:
