@@ -32,6 +32,10 @@ _ROOMS = {
     "errors": "Errors",
 }
 
+# All but what scikit-learn gives its estimators for metadata routing, whose docstrings are for scikit-learn's own site.
+_ROUTING = ("fit", "partial_fit", "predict", "predict_proba", "score", "transform")
+_MEMBERS = [":members:", f":exclude-members: {', '.join(f'set_{method}_request' for method in _ROUTING)}"]
+
 project = "pat_keras"
 author = "the pat_keras authors"
 copyright = author
@@ -94,7 +98,7 @@ def _documented(name: str) -> list[str]:
     if not callable(value):  # a table of things by name
         return [f"### {name}", "", ", ".join(f"`{key}`" for key in value), ""]
     if isinstance(value, type):
-        kind, options = "autoclass", [":show-inheritance:"] if issubclass(value, Exception) else [":members:"]
+        kind, options = "autoclass", [":show-inheritance:"] if issubclass(value, Exception) else _MEMBERS
     else:
         kind, options = "autofunction", []
     directive = [f".. {kind}:: pat_keras.{name}", *(f"   {option}" for option in options)]

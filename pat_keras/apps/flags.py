@@ -80,8 +80,9 @@ _FINETUNE_HELP = {
     "mean what they say. platt: fit a slope and an intercept on validation people. none.",
     "smoothing": "Of raw minutes: savitzky_golay (window 51, order 3), or none.",
     "standardize": "Scaling, fitted on training people: per_minute, per_recording, cohort, none; auto: from --weights "
-    "as they were pretrained (presets and runs of pat-pretrain tell; other files: per_minute), cohort from random ones. paper: train, validation and test each by their own "
-    "statistics, as the authors did (test people then influence their own scaling).",
+    "as they were pretrained (presets and runs of pat-pretrain tell; other files: per_minute), cohort from random "
+    "ones. paper: train, validation and test each by their own statistics, as the authors did (test people then "
+    "influence their own scaling).",
     "missing": "Windows with missing minutes (gaps, or non-wear taken out by pat-prepare): refuse them with an error, "
     "or mask: patches known less than --min_worn_share are not looked at, other gaps count as the mean.",
     "min_worn_share": "Share of a patch's minutes that must be known, for --missing=mask.",

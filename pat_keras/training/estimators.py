@@ -148,9 +148,10 @@ class PATClassifierEstimator(sklearn.base.ClassifierMixin, sklearn.base.BaseEsti
 
     Args:
         weights: name of a preset, path of an .h5 or .keras file, or a PATEncoder to start from; "" for random weights.
-        size, embedding, head, mode, encoder_learning_rate, head_learning_rate, batch_size, epochs, patience,
-            dropout, standardize, missing, validation_fraction, seed: see `FinetuneConfig`. "paper" is no scaling
-            here: it would need to know all people who will ever be predicted.
+        size, embedding, head, mode, encoder_learning_rate, head_learning_rate: see `FinetuneConfig`.
+        batch_size, epochs, patience, dropout, missing, validation_fraction, seed: see `FinetuneConfig`.
+        standardize: see `FinetuneConfig`. "paper" is no scaling here: it would need to know all people who will ever
+            be predicted.
         settings: other attributes of `FinetuneConfig` by name, such as {"class_weight": "none"}.
 
     Attributes:
