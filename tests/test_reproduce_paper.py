@@ -80,7 +80,7 @@ def test_models_of_the_paper(task):
         if name.startswith("PAT"):
             assert made.mode == ("linear_probe" if "as meant" in name else "full")
             assert made.mode == "linear_probe" or made.encoder_rate == rate
-            assert made.embedding == ("conv" if "Conv" in name else "linear")
+            assert made.embedding == ("conv" if "Conv" in name else "auto")
             size = {"S": "small", "M": "medium", "L": "large"}[re.search("-([SML]) ", name)[1]]
             assert (made.size, made.weights) == (size, "" if "Conv" in name else f"pat_{size}_21k")
             assert not made.weights or made.weights in pat.PRESETS

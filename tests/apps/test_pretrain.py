@@ -17,7 +17,10 @@ from pat_keras.data.standardize import Standardizer
 from pat_keras.models.mae import PATMaskedAutoencoder
 from tests.small import small_cohort
 
-_SMALL = ("--patch_size=120", "--mask_ratio=0.5", "--epochs=2", "--batch_size=8", "--warmup_epochs=0", "--plots=1")
+_SMALL = (
+    *("--patch_size=120", "--mask_ratio=0.5", "--epochs=2", "--batch_size=8", "--warmup_epochs=0", "--plots=1"),
+    *("--output=tanh", "--standardize=per_minute"),
+)
 
 
 @pytest.fixture(scope="module")

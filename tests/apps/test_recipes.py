@@ -32,7 +32,7 @@ _PAPER: dict[str, Any] = {
     "patience": 250,
     "monitored": "auc",
     "class_weight": "paper",
-    "scaling": "paper",
+    "standardize": "paper",
     "recalibration": "none",
     "dropout": 0.1,
     "validation_fraction": 0.2,

@@ -350,7 +350,8 @@ def test_files_of_the_folder(holdout, kfold) -> None:
     def names(folder: pathlib.Path) -> set[str]:
         return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
-    common = {"config.json", "data.json", "history.csv", "metrics.json", "predictions.csv", "report.html", "roc.png"}
+    common = {"config.json", "data.json", "history.csv", "individuals.npz", "metrics.json", "predictions.csv"}
+    common |= {"report.html", "roc.png"}
     states = {"checkpoints/full.npz", "checkpoints/outcome.npz"}
     assert names(holdout.folder) == common | states | {"flags.txt", "model.keras"}
     folds = {f"checkpoints/fold_{k}/{name}.npz" for k in (1, 2, 3) for name in ("full", "outcome")}

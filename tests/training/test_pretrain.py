@@ -38,6 +38,7 @@ def _config(**changes: Any) -> PretrainConfig:
         "warmup_epochs": 1,
         "ema_decay": 0.9,
         "augment_minutes": 30,
+        "standardize": "per_minute",
     }
     return PretrainConfig(**settings | changes)
 
