@@ -61,7 +61,7 @@ _EXPECTED: dict[str, dict[str, Any]] = {
     "conservative": {**_TWO_RATES, "epochs": 50, "patience": 15},
     "conv_l": {"size": "large", "embedding": "conv", "batch_size": 32, "head_learning_rate": 5e-4},
     "small_cohort": {"weights": ""},
-    "recommended": {"weights": ""},
+    "recommended": {"weights": "pat_small_nhanes2005", "augment_days": True, "augment_minutes": 60},
 }
 
 
@@ -134,8 +134,9 @@ def test_trains(cohort, name: str) -> None:
     split = Split(train=np.sort(rows[0]), validation=np.sort(rows[1]), test=np.array([], dtype=np.int64), name="tiny")
     patch = {"small": 18, "medium": 18, "large": 9}[recipe_settings(name).get("size", "small")]
     activity = cohort.activity[:, : 120 // patch * patch]
-    # One step an epoch; random weights in place of downloaded ones, of the same size and at the same rates.
-    settings = {**recipe_settings(name), "weights": "", "epochs": 1, "batch_size": 64}
+    # One step an epoch; random weights in place of downloaded ones, of the same size and at the same rates. Windows of
+    # two hours have no days to shift by.
+    settings = {**recipe_settings(name), "weights": "", "epochs": 1, "batch_size": 64, "augment_days": False}
     fitted = train_split(activity, y, cohort.participant_id, split, FinetuneConfig(**settings))
     assert len(fitted.history) == 1
     assert np.isfinite(fitted.history[0]["loss"])
