@@ -52,8 +52,9 @@ def define_flags() -> flags.FlagValues:
         "standardize",
         default.standardize,
         SCALINGS,
-        "Scaling. auto: that of the weights if their file holds it, as a fine-tuned model's does, else per_minute. "
-        "per_minute, cohort: fitted on this cohort. per_recording; none.",
+        "Scaling. auto: that of the weights if their file holds it, as a fine-tuned model's does, else the kind under "
+        "which they were pretrained (presets and runs of pat-pretrain tell; other files: per_minute), fitted on this "
+        "cohort. per_minute, cohort: fitted on this cohort. per_recording; none.",
         flag_values=values,
     )
     flags.DEFINE_enum(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from pat_keras.apps import cli
-from pat_keras.apps.flags import define_repair, repair_scaling
+from pat_keras.apps.flags import define_participants, define_repair, repair_scaling
 from pat_keras.apps.inputs import naming, read_cohort, warn
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def define_flags() -> flags.FlagValues:
         "data", None, "Cohort (.parquet), or weeks as an array (.npy, .npz); not only that of the run.", required=True,
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_string("participants", None, "Whose row it is, for --data=X.npy (.npy, .npz).", flag_values=values)
+    define_participants(values)
     flags.DEFINE_string("out", None, "Directory to write; new or empty.", required=True, flag_values=values)
     flags.DEFINE_string(
         "people",

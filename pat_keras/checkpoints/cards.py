@@ -19,6 +19,7 @@ from pat_keras.checkpoints.official import verify_official
 from pat_keras.checkpoints.pins import sha256_of
 from pat_keras.checkpoints.presets import FOLDERS, TABLE, Preset, read_presets
 from pat_keras.config import PRETRAIN_RATES, EncoderConfig
+from pat_keras.config.pretrain import SHIFT_MINUTES
 from pat_keras.data.files import atomic_write
 from pat_keras.errors import CheckpointError, RunError
 
@@ -34,7 +35,7 @@ _SCALINGS = {
     "per_recording": "the recording itself",
     "none": "nothing: they are taken raw",
 }
-_WHOLE_DAYS = {"augment_days": "True", "augment_minutes": "30"}  # what is meant where nothing is said
+_WHOLE_DAYS = {"augment_days": "True", "augment_minutes": str(SHIFT_MINUTES)}  # what is meant where nothing is said
 _NOT_FOR = (
     "Diagnosing, screening or treating anybody, or deciding about anybody's insurance, work, care or schooling. These "
     "are weights for research, and no medical device.",

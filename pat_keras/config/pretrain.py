@@ -19,6 +19,9 @@ OUTPUTS = ("tanh", "linear")
 ORIGINAL_RATES = {"small": 1e-3, "medium": 1e-3, "large": 1e-4, "huge": 1e-5}
 PRETRAIN_RATES = {"small": 1e-3, "medium": 1e-3, "large": 5e-4, "huge": 2e-4}
 
+# Of weeks that are whole days, where nothing is said.
+SHIFT_MINUTES = 30
+
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig:

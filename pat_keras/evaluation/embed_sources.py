@@ -6,13 +6,13 @@ Axes: B windows, T minutes.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 from typing import Any
 
 import polars as pl
 
+from pat_keras.checkpoints.pins import sha256_of
 from pat_keras.checkpoints.weights import load_weights, pretrained_scaling, weights_path
 from pat_keras.config import CROSS_VALIDATION
 from pat_keras.data.cohort import Cohort
@@ -22,8 +22,6 @@ from pat_keras.errors import CheckpointError
 from pat_keras.evaluation.ensemble import TrainedOn
 from pat_keras.evaluation.run_folder import read_run
 from pat_keras.models.embedder import Held
-
-_PIECE_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Windows:
             return cls(data.activity, data.table.select(KEY_COLUMNS), data.metadata, data.content_hash())
         activity, table, metadata = open_parquet(data)
         table = check_table(table, len(activity), str(data)).select(KEY_COLUMNS)
-        return cls(activity, table, check_metadata(metadata, str(data)), _sha256(pathlib.Path(data)))
+        return cls(activity, table, check_metadata(metadata, str(data)), sha256_of(pathlib.Path(data)))
 
     @property
     def account(self) -> dict[str, Any]:
@@ -100,7 +98,7 @@ class Source:
         else:
             path = weights_path(weights)
         held = Held.of(load_weights(path), pretrained_scaling(weights))
-        return cls(held, str(weights), path.name, _sha256(path), trained_on)
+        return cls(held, str(weights), path.name, sha256_of(path), trained_on)
 
     @property
     def account(self) -> dict[str, Any]:
@@ -108,11 +106,3 @@ class Source:
         label = None if self.trained_on is None else self.trained_on.label
         shape = self.held.encoder.config.to_dict()
         return {"name": self.name, "file": self.file, "sha256": self.sha256, "finetuned_on": label, "encoder": shape}
-
-
-def _sha256(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for piece in iter(lambda: file.read(_PIECE_BYTES), b""):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -21,11 +21,11 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from pat_keras.evaluation.clock import DAY_HOURS, Clock, mean_by
 from pat_keras.evaluation.deletion import Deletion
 from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, style
+from pat_keras.evaluation.plots import DASHES
 from pat_keras.evaluation.profiles import LEVEL, Comparison
 
 NIGHT = (22, 6)  # hours
 _STEP_HOUR = 12  # steps of activity drawn in an hour
-_DASHES = ("-", "--", "-.", ":")
 _ATTENTION = LinearSegmentedColormap.from_list("attention", ["#ffffff", "#c9ced6", "#5b6675"])
 _SIGNED = LinearSegmentedColormap.from_list("signed", ["#d9772f", "#ffffff", "#4a8fc4"])
 
@@ -155,7 +155,7 @@ def groups_figure(comparison: Comparison, *, even: float, title: str, label: str
     style(axes, title, "", label)
     edges = np.arange(DAY_HOURS + 1)
     for k, (name, count) in enumerate(zip(comparison.names, comparison.counts, strict=True)):
-        color, dash = PALETTE[SERIES[k % 4]], _DASHES[k % 4]
+        color, dash = PALETTE[SERIES[k % 4]], DASHES[k % 4]
         mean, low, high = (
             np.append(part[k], part[k][-1]) for part in (comparison.mean, comparison.low, comparison.high)
         )

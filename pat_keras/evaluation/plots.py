@@ -5,7 +5,7 @@ Legend: n people (every figure has one row a person), K classes. Lines that diff
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -169,6 +169,13 @@ def history_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def classes_against_rest(y: np.ndarray, names: Sequence[str]) -> Iterator[tuple[int, str, np.ndarray, str, str]]:
+    """Yields each class: its number, its name, who is of it (n,) as 0 and 1, and its colour and dashes."""
+    for k, name in enumerate(names):
+        own = (np.asarray(y) == k).astype(np.float64)
+        yield k, name, own, PALETTE[SERIES[k % 4]], DASHES[(k + k // 4) % 4]
+
+
 def one_versus_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str], seed: int = 0) -> Figure:
     """ROC curves of each class against all others, with pointwise 95 % bootstrap bands over people.
 
@@ -182,12 +189,10 @@ def one_versus_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str], s
     figure, axes = square_axes(title, "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     axes.plot([0, 1], [0, 1], color=PALETTE["muted"], linewidth=1, linestyle=":")
     ones = np.ones((1, len(y)), dtype=int)
-    for k, name in enumerate(names):
-        own = (np.asarray(y) == k).astype(np.float64)
+    for k, name, own, color, dash in classes_against_rest(y, names):
         if 0 < own.sum() < len(own):
             false_rate, true_rate, _ = roc.roc_points(own, p[:, k])
             label = f"{name}: AUC {roc.auc(own, p[:, k], ones)[0]:.2f} (n = {int(own.sum())})"
-            color, dash = PALETTE[SERIES[k % 4]], DASHES[(k + k // 4) % 4]
             band = _band(own, p[:, k], seed, _roc_on_grid)
             axes.fill_between(_GRID, *band, color=color, alpha=0.12, linewidth=0)
             axes.plot(false_rate, true_rate, dash, color=color, linewidth=1.8, label=label)

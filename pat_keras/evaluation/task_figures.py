@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from pat_keras.evaluation import auc as roc
 from pat_keras.evaluation.calibration import calibration_groups
-from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, legend_below, square_axes, style
-from pat_keras.evaluation.plots import DASHES, precision_recall_band, precision_recall_corners
+from pat_keras.evaluation.plot_style import PALETTE, legend, legend_below, square_axes, style
+from pat_keras.evaluation.plots import classes_against_rest, precision_recall_band, precision_recall_corners
 
 
 def precision_recall_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str], seed: int = 0) -> Figure:
@@ -29,16 +29,14 @@ def precision_recall_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[s
     title = "Precision and recall, each class against the rest"
     figure, axes = square_axes(title, "Recall (sensitivity)", "Precision (positive predictive value)")
     ones = np.ones((1, len(y)), dtype=int)
-    for k, name in enumerate(names):
-        own = (np.asarray(y) == k).astype(np.float64)
+    for k, name, own, color, dash in classes_against_rest(y, names):
         if not 0 < own.sum() < len(own):
             continue
         recall, precision = precision_recall_corners(*(part[0] for part in roc.class_totals(own, p[:, k], ones)))
         label = f"{name}: without information {own.mean():.2f}"
-        axes.step(recall, precision, DASHES[(k + k // 4) % 4], where="pre", color=PALETTE[SERIES[k % 4]], linewidth=1.8,
-                  label=label)  # fmt: skip
+        axes.step(recall, precision, dash, where="pre", color=color, linewidth=1.8, label=label)
         band = precision_recall_band(own, p[:, k], seed)
-        axes.fill_between(*band, color=PALETTE[SERIES[k % 4]], alpha=0.12, linewidth=0)
+        axes.fill_between(*band, color=color, alpha=0.12, linewidth=0)
     legend(axes, "best")
     return figure
 
@@ -53,11 +51,11 @@ def calibration_rest_figure(y: np.ndarray, p: np.ndarray, names: Sequence[str]) 
     """
     figure, axes = square_axes("Calibration of each class", "Predicted probability", "Observed share")
     axes.plot([0, 1], [0, 1], color=PALETTE["muted"], linewidth=1, linestyle=":", label="perfect")
-    for k, name in enumerate(names):
-        predicted, observed, low, high = calibration_groups((np.asarray(y) == k).astype(np.float64), p[:, k])
+    for k, name, own, color, dash in classes_against_rest(y, names):
+        predicted, observed, low, high = calibration_groups(own, p[:, k])
         axes.errorbar(
-            predicted, observed, yerr=np.stack([observed - low, high - observed]), fmt="o" + DASHES[(k + k // 4) % 4],
-            color=PALETTE[SERIES[k % 4]], linewidth=1.4, markersize=4, capsize=2, label=name,
+            predicted, observed, yerr=np.stack([observed - low, high - observed]), fmt="o" + dash,
+            color=color, linewidth=1.4, markersize=4, capsize=2, label=name,
         )  # fmt: skip
     legend(axes, "upper left")
     return figure

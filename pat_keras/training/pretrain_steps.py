@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pat_keras.config import PretrainConfig
+from pat_keras.config.pretrain import SHIFT_MINUTES, PretrainConfig
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.augmentation import DAY_MINUTES, whole_days_error
 from pat_keras.training.optimizers import Adam
@@ -47,7 +47,9 @@ class Reconstruction(keras.Model):
         if config.augment_days and not whole_days:
             raise whole_days_error(length)
         self._days = whole_days if config.augment_days is None else config.augment_days
-        self._minutes = (30 if whole_days else 0) if config.augment_minutes is None else config.augment_minutes
+        self._minutes = (
+            (SHIFT_MINUTES if whole_days else 0) if config.augment_minutes is None else config.augment_minutes
+        )
         self.masks = keras.random.SeedGenerator(config.seed)
         self.built = True
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pat_keras.checkpoints.pins import sha256_of
 from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
@@ -277,4 +278,4 @@ def _defining(config: FinetuneConfig, baseline: bool) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=64)
 def _file_hash(path: pathlib.Path) -> str:
-    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"sha256:{sha256_of(path)}"
