@@ -6,7 +6,8 @@
     pat-pretrain --resume --out=runs/medium                   go on with a run that was killed
 
 As the authors' notebooks have it: --order=original --permutation=batch --loss=all --schedule=constant
---warmup_epochs=0 --clip_norm=0 --ema_decay=0. On GPUs: KERAS_BACKEND=jax and --precision=mixed_bfloat16.
+--warmup_epochs=0 --clip_norm=0 --ema_decay=0 --decoder_start=random. On GPUs: KERAS_BACKEND=jax and
+--precision=mixed_bfloat16.
 Ends with a table of losses and the run directory, which holds the encoder: pat-finetune --weights=RUN.
 """
 
@@ -44,6 +45,8 @@ _HELP = {
     "permutation": "Draw what is masked for each person, or once for the batch (as the authors do).",
     "loss": "Squared error of masked minutes, or of all.",
     "output": "Of the decoder: tanh (2 tanh, as the authors have it) or linear.",
+    "decoder_start": "Of a new decoder's attention. mimetic: keys as queries, so that places look at what is near "
+    "them; larger sizes learn sooner. random: as the authors have it.",
     "dropout": "Dropout rate in the blocks.",
     "augment_days": "Training weeks begin with a random day of theirs. Not given: if they are whole days.",
     "augment_minutes": "Training weeks are shifted by up to so many minutes, earlier or later. Not given: 30, if they "
@@ -74,6 +77,7 @@ _CHOICES = {
     "permutation": choices.PERMUTATIONS,
     "loss": choices.LOSSES,
     "output": choices.OUTPUTS,
+    "decoder_start": choices.DECODER_STARTS,
     "smoothing": choices.SMOOTHING,
     "standardize": choices.KINDS,
     "schedule": choices.SCHEDULES,

@@ -24,6 +24,7 @@ from pat_keras.config.choices import (
 from pat_keras.config.encoder import EMBEDDINGS, SIZES, STARTS, WEEK_MINUTES, EncoderConfig
 from pat_keras.config.finetune import ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
 from pat_keras.config.pretrain import (
+    DECODER_STARTS,
     LOSSES,
     ORDERS,
     ORIGINAL_RATES,
@@ -37,6 +38,7 @@ __all__ = [
     "AVERAGING",
     "CLASS_WEIGHTS",
     "CROSS_VALIDATION",
+    "DECODER_STARTS",
     "EMBEDDINGS",
     "ENCODER_RATE_PRETRAINED",
     "ENCODER_RATE_RANDOM",

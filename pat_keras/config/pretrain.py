@@ -13,6 +13,7 @@ ORDERS = ("restored", "original")
 PERMUTATIONS = ("person", "batch")
 LOSSES = ("masked", "all")
 OUTPUTS = ("tanh", "linear")
+DECODER_STARTS = ("mimetic", "random")
 
 # What is tuned for a size, here and in the defaults of PretrainConfig below, and nowhere else.
 # The authors' learning rates, of Adam: 1e-3 (S, M), 1e-4 (L), 1e-5 (H). With a warm-up larger sizes bear more.
@@ -42,6 +43,9 @@ class PretrainConfig:
         loss: the squared error of "masked" minutes, or of "all".
         output: of the decoder, "linear", or "tanh" (2 tanh, as the authors have it, which no minute beyond two standard
             deviations can reach).
+        decoder_start: of a new decoder's attention: "mimetic", keys as queries, so that places begin by looking at what
+            is near them (`PATMaskedAutoencoder.start_mimetic`), without which larger encoders stay for hundreds of
+            training epochs at what the mean day says (docs/results.md); or "random", as the authors have it.
         dropout: rate in the blocks.
         augment_days: training weeks begin with a random day of theirs (a circular shift by whole days). None: if they
             are whole days.
@@ -78,6 +82,7 @@ class PretrainConfig:
     permutation: str = "person"
     loss: str = "masked"
     output: str = "linear"
+    decoder_start: str = "mimetic"
     dropout: float = 0.1
     augment_days: bool | None = None
     augment_minutes: int | None = None
@@ -113,6 +118,7 @@ class PretrainConfig:
             "permutation": "batch",
             "loss": "all",
             "output": "tanh",
+            "decoder_start": "random",
             "mask_ratio": 0.9,
             "augment_days": False,
             "augment_minutes": 0,
@@ -144,6 +150,7 @@ _CHOICES = {
     "permutation": PERMUTATIONS,
     "loss": LOSSES,
     "output": OUTPUTS,
+    "decoder_start": DECODER_STARTS,
     "smoothing": SMOOTHING,
     "standardize": KINDS,
     "schedule": SCHEDULES,

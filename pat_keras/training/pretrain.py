@@ -74,7 +74,7 @@ def build_autoencoder(config: PretrainConfig, precision: str | None = None) -> P
     if not config.weights:
         changes = {} if config.patch_size is None else {"patch_size": config.patch_size}
         shape = EncoderConfig.of_size(config.size, embedding=config.embedding, dropout=config.dropout, **changes)
-        return PATMaskedAutoencoder(shape, **settings)
+        return _start_decoder(PATMaskedAutoencoder(shape, **settings), config)
     # Here, so that machines made for training alone need neither h5py nor what downloads presets.
     from pat_keras.checkpoints.weights import load_weights
 
@@ -88,8 +88,14 @@ def build_autoencoder(config: PretrainConfig, precision: str | None = None) -> P
     model = PATMaskedAutoencoder(dataclasses.replace(encoder.config, dropout=config.dropout), **settings)
     if isinstance(loaded, PATMaskedAutoencoder):
         model.set_weights(loaded.get_weights())
-    else:
-        model.encoder.set_weights(encoder.get_weights())
+        return model
+    model.encoder.set_weights(encoder.get_weights())
+    return _start_decoder(model, config)
+
+
+def _start_decoder(model: PATMaskedAutoencoder, config: PretrainConfig) -> PATMaskedAutoencoder:
+    if config.decoder_start == "mimetic":
+        model.start_mimetic()
     return model
 
 

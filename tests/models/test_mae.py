@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from pat_keras.config import EncoderConfig
 from pat_keras.errors import ConfigError
+from pat_keras.models.layers import positions
 from pat_keras.models.mae import PATMaskedAutoencoder
 from tests.models import reference
 from tests.models.reference import TINY
@@ -132,6 +134,33 @@ def test_configuration_and_saving(order: str, tmp_path: pathlib.Path) -> None:
     for other in (again, keras.saving.load_model(tmp_path / "model.keras")):
         assert (other.order, other.mask_ratio, other.encoder.config) == (order, RATIO, TINY)
         np.testing.assert_array_equal(_numpy(other(x, permutation)), expected)
+
+
+def test_mimetic_decoder_begins_by_looking_at_what_is_near() -> None:
+    """Attention from the places masked, over the visible patches, sharpens around each place; drawn, it does not."""
+
+    def near(mimetic: bool) -> float:
+        keras.utils.set_random_seed(3)
+        model = PATMaskedAutoencoder(EncoderConfig.small())
+        if mimetic:
+            model.start_mimetic()
+        table = _numpy(positions(560, 96))[None]
+        _, scores = model.decoder_block(table, return_attention_scores=True)  # mask tokens are nearly nothing
+        distance = np.abs(np.arange(560)[:, None] - np.arange(560))
+        return float((_numpy(scores)[0].mean(0) * (distance <= 5)).sum(1).mean())
+
+    drawn, mimetic = near(mimetic=False), near(mimetic=True)
+    assert drawn < 1.5 * 11 / 560  # as if it looked everywhere alike
+    assert mimetic > 5 * drawn
+
+
+def test_mimetic_kernels_are_equal_and_not_shared() -> None:
+    model = PATMaskedAutoencoder(TINY)
+    model.start_mimetic()
+    attention = model.decoder_block.attention
+    np.testing.assert_array_equal(_numpy(attention.query_kernel), _numpy(attention.key_kernel))
+    attention.key_kernel.assign(0.0 * attention.key_kernel)
+    assert np.abs(_numpy(attention.query_kernel)).max() > 0
 
 
 def test_different_lengths_in_one_compiled_function() -> None:

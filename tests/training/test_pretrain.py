@@ -256,6 +256,23 @@ def test_goes_on_from_weights(tmp_path: pathlib.Path) -> None:
         build_autoencoder(PretrainConfig(weights=str(encoder), patch_size=9))
 
 
+def test_start_of_the_decoder(tmp_path: pathlib.Path) -> None:
+    """Only a new decoder is started, and only when asked."""
+
+    def alike(model: PATMaskedAutoencoder) -> bool:
+        attention = model.decoder_block.attention
+        query, key = (ops.convert_to_numpy(kernel) for kernel in (attention.query_kernel, attention.key_kernel))
+        return bool(np.array_equal(query, key))
+
+    drawn = build_autoencoder(PretrainConfig(decoder_start="random"))
+    assert not alike(drawn) and alike(build_autoencoder(PretrainConfig()))
+    assert not alike(build_autoencoder(PretrainConfig.original()))
+    save_official(drawn.encoder, tmp_path / "encoder.h5")
+    save_official(drawn, tmp_path / "whole.h5")
+    assert alike(build_autoencoder(PretrainConfig(weights=str(tmp_path / "encoder.h5"))))
+    assert not alike(build_autoencoder(PretrainConfig(weights=str(tmp_path / "whole.h5"))))
+
+
 def test_result_in_the_official_layout(tmp_path: pathlib.Path) -> None:
     model = _never_stopped().autoencoder
     assert model.dtype_policy.name == "float32"
