@@ -7,6 +7,11 @@ Embeddings (mean and deviation of the tokens) are computed once for each encoder
 its penalty by cross-validation within the people it learns from. Seeds draw other people to learn from. The AUC is of
 the people of the list, none of whom chose anything; with `--cross_validate` it is of all others instead, in five folds,
 for comparing ways of pretraining without looking at the tested.
+
+    python -m tests.probe --data=nhanes_d.parquet --labels=sex --weights=runs/right_1,runs/right_2 \
+        --less=runs/other_1,runs/other_2
+
+compares two ways of pretraining, each with several seeds: the means over seeds, and their paired difference.
 """
 
 from __future__ import annotations
@@ -58,7 +63,7 @@ def held_out_scores(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Labels of the tested, and their scores by a probe of each seed."""
     labels, scores = np.empty(0), []
-    for seed in seeds:
+    for seed in seeds if size != "all" else seeds[:1]:  # of all, every seed draws the same people
         config = FinetuneConfig(
             split="list", test_people=test_people, seed=seed, train_size=None if size == "all" else int(size)
         )
@@ -104,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("data", None), ("weights", None), ("labels", None), ("test_people", "nhanes_2005_2006")):
         parser.add_argument(f"--{name}", default=default, required=default is None)
+    parser.add_argument("--less", default="", help="Other weights, as many, to compare those of --weights with.")
     parser.add_argument("--sizes", default="all")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--cross_validate", action="store_true")
@@ -113,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     row = {key: number for number, key in enumerate(zip(cohort.participant_id, cohort.table["window"], strict=True))}
     fit = np.flatnonzero(~np.isin(cohort.participant_id, read_people(values.test_people).test))
     features: dict[str, np.ndarray] = {}
-    for weights in values.weights.split(","):
+    mine, others = values.weights.split(","), [name for name in values.less.split(",") if name]
+    for weights in [*mine, *others]:
         kept = None if values.cache is None else values.cache / f"{pathlib.Path(weights).name}.npz"
         if kept is not None and kept.exists():
             features |= dict(np.load(kept))
@@ -128,11 +135,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = np.array([row[key] for key in zip(data.participant_id, data.cohort.table["window"], strict=True)])
         for size in values.sizes.split(","):
             scores: dict[str, Any] = {}
-            for name, x in features.items():
+            asked = {name: features[name] for name in [*mine, *others]} if others else features
+            for name, x in asked.items():
                 if values.cross_validate:
                     y, scores[name] = cross_validated_scores(x, data, rows, seeds, values.test_people)
                 else:
                     y, scores[name] = held_out_scores(x, data, rows, size, seeds, values.test_people)
+            if others:
+                here, there = ([each for name in names for each in scores[name]] for names in (mine, others))
+                for name, line in (("weights", mean_auc(y, here)), ("less", mean_auc(y, there))):
+                    print(f"{label:16s} {size:>5s}  {name:7s} {line}", flush=True)
+                print(f"{label:16s} {size:>5s}  difference {mean_auc(y, here, there)}", flush=True)
+                continue
             for name in features:
                 other = RANDOM + name
                 less = f"  less random {mean_auc(y, scores[name], scores[other])}" if other in scores else ""

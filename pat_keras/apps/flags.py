@@ -37,7 +37,8 @@ _FINETUNE_HELP = {
     "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",
     "model": "pat, or a network that the paper set beside it: lstm, cnn1d, cnn3d, convlstm.",
     "weights": "Weights to start from: a preset such as pat_large_29k (list shows all), the path of an official .h5 "
-    "file, or the run directory of pat-pretrain. Empty for random weights.",
+    "file, or the run directory of pat-pretrain. auto: those of --size and --embedding that come with the package, for "
+    "PAT. Empty (--weights=) for random weights.",
     "size": "Size of the encoder, where --weights does not tell it.",
     "embedding": "Patch embedding of the encoder. auto: that of --weights, linear without. conv and conv_linear can "
     "also be put before the transformer blocks of linear --weights; see --embedding_start.",
@@ -132,9 +133,24 @@ _DEFINE: dict[type, Any] = {
 }
 
 
+AUTO_WEIGHTS = "auto"
+
+
+def installed_weights(model: str, size: str, embedding: str) -> str:
+    """The preset that came with the package for what is to be trained; empty if there is none.
+
+    A conv_linear embedding is put before the blocks of linear weights.
+    """
+    from pat_keras.checkpoints.presets import PRESETS
+
+    conv = "conv_" if embedding == "conv" else ""
+    name = f"pat_{conv}{size}_nhanes2005"
+    return name if model == "pat" and name in PRESETS and PRESETS[name].local is not None else ""
+
+
 def define_finetune(values: flags.FlagValues) -> None:
     """Defines a flag for every attribute of FinetuneConfig, with its default."""
-    default = FinetuneConfig()
+    default = dataclasses.replace(FinetuneConfig(), weights=AUTO_WEIGHTS)
     for name, help_text in _FINETUNE_HELP.items():
         value = getattr(default, name)
         if name in _FINETUNE_CHOICES:
@@ -187,5 +203,7 @@ def finetune_config(values: flags.FlagValues) -> FinetuneConfig:
         ConfigError: for values that don't exist or don't go together.
     """
     others: dict[str, Any] = {"repair_fixed_scaling": repair_scaling(values), "subgroups": tuple(values.subgroups)}
+    if values.weights == AUTO_WEIGHTS:
+        values.weights = installed_weights(values.model, values.size, values.embedding)  # and so in flags.txt
     names = [field.name for field in dataclasses.fields(FinetuneConfig) if field.name not in others]
     return FinetuneConfig(**{name: getattr(values, name) for name in names}, **others)

@@ -86,8 +86,9 @@ def publish(
     with atomic_write(path, overwrite=True, error=CheckpointError) as temporary:
         temporary.write_bytes(source.read_bytes())
     people = sum(cohort["train"]["people"] for cohort in data["cohorts"])
+    left_out = ",".join(pathlib.Path(listed["list"]).stem for listed in data["lists"])
     preset = Preset(
-        name, path.name, str(shape.size), shape.embedding, people, pretraining,
+        name, path.name, str(shape.size), shape.embedding, people, pretraining, left_out,
         config["standardize"], _LICENCE, _AUTHORS, _CITATION, "",
         sha256_of(path),
     )  # fmt: skip

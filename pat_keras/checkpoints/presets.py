@@ -27,6 +27,8 @@ class Preset:
         embedding: its patch embedding.
         people: how many people it was pretrained on.
         pretraining: the NHANES cycles they come from; results on these people are not held out.
+        left_out: the list (see `data.people`) of people of these cycles whom it was not pretrained on, or
+            several with commas between; empty if it saw everybody.
         standardize: the scaling of minutes under which it learned, a kind of `data.standardize`.
         licence: of the weights (not of this package).
         authors: who made it.
@@ -41,6 +43,7 @@ class Preset:
     embedding: str
     people: int
     pretraining: str
+    left_out: str
     standardize: str
     licence: str
     authors: str

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from pat_keras.checkpoints.seen import seen_in_pretraining, seen_note
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split
@@ -38,7 +39,8 @@ class Result:
     """What an experiment found.
 
     Attributes:
-        metrics: as in metrics.json: task, label, synthetic, split, test, validation, folds, baseline, difference.
+        metrics: as in metrics.json: task, label, synthetic, split, test, validation, folds, baseline, difference,
+            seen_in_pretraining (how many test people the pretraining of the weights saw, as far as is known).
         predictions: as in predictions.csv, one row a window of the people held out.
         history: as in history.csv, one row a training epoch.
         models: one a split; each takes raw minutes.
@@ -100,8 +102,22 @@ def finetune(
         groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training
     shown = checked_shown(data, report_people, report_columns)
     check_start(config, cohort.length, data.activity)
+    _tell_seen(data, parts, config, say)
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     return run_splits(data, parts, config, writer, watcher, shown=shown)
+
+
+def _tell_seen(data: LabelledData, parts: list[Split], config: FinetuneConfig, say: Callable[[str], None]) -> None:
+    """Warn of test people whom the pretraining of the weights saw."""
+    people, seen = _tested(data, parts, config)
+    if seen:
+        say(seen_note(config.weights, seen, people))
+
+
+def _tested(data: LabelledData, parts: list[Split], config: FinetuneConfig) -> tuple[int, int]:
+    """How many people are tested, and how many of them the pretraining of the weights saw."""
+    people = {str(person) for part in parts for person in data.participant_id[part.test]}
+    return len(people), seen_in_pretraining(config.weights, data.cohort.metadata.get("source"), people)
 
 
 def run_splits(
@@ -137,6 +153,7 @@ def run_splits(
         for number, (split, outcome) in enumerate(zip(parts, outcomes, strict=True), 1)
     )
     metrics = score_run(data, parts, [o.predictions for o in outcomes], [o.baseline for o in outcomes], config)
+    metrics["seen_in_pretraining"] = _tested(data, parts, config)[1]
     metrics |= more()
     if writer is None:
         return Result(metrics, predictions, history, models, None)

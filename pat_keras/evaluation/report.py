@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pat_keras._version import __version__
+from pat_keras.checkpoints.seen import seen_note
 from pat_keras.data.files import atomic_write
 from pat_keras.errors import RunError
 from pat_keras.evaluation import report_page as page
@@ -125,6 +126,11 @@ def _opening(run: Run) -> str:
             '<div class="banner" role="note"><strong>Synthetic data</strong>The people of this run were made by a '
             "program. The numbers show that the software works. They say nothing about any real person, illness or "
             "model.</div>\n"
+        )
+    if seen := run.metrics.get("seen_in_pretraining"):
+        banner += (
+            '<div class="banner" role="note"><strong>Not held out from pretraining</strong>'
+            f"{page.text(seen_note(run.config['weights'], seen, run.metrics['test'].get('n')))}</div>\n"
         )
     test = run.metrics["test"]
     name, title = next(iter(TITLES[run.task].items()))

@@ -16,6 +16,7 @@ import pytest
 
 from pat_keras.apps.finetune import define_flags, main
 from pat_keras.apps.flags import finetune_config
+from pat_keras.apps.training_flags import kept_flags
 from pat_keras.checkpoints.saved import load_classifier
 from pat_keras.checkpoints.store import load_state
 from pat_keras.config import FinetuneConfig
@@ -157,14 +158,41 @@ def test_fixed_scaling_is_warned_of_and_repaired(cohort, finished, tmp_path, cap
 
 def test_every_setting_is_a_flag_with_its_default() -> None:
     values = define_flags()
-    values(["pat-finetune"])
+    values(["pat-finetune", "--weights="])
     assert finetune_config(values) == FinetuneConfig()
     changed = define_flags()
     changed(
-        ["pat-finetune", "--epochs=3", "--encoder_learning_rate=1e-5", "--repair_fixed_scaling=1,2", "--nobaseline"]
+        [
+            "pat-finetune",
+            "--weights=",
+            "--epochs=3",
+            "--encoder_learning_rate=1e-5",
+            "--repair_fixed_scaling=1,2",
+            "--nobaseline",
+        ]
     )
     expected = FinetuneConfig(epochs=3, encoder_learning_rate=1e-5, repair_fixed_scaling=(1.0, 2.0), baseline=False)
     assert finetune_config(changed) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "weights"),
+    [
+        ([], "pat_small_nhanes2005"),
+        (["--size=large"], "pat_large_nhanes2005"),
+        (["--size=medium", "--embedding=conv"], "pat_conv_medium_nhanes2005"),
+        (["--embedding=conv_linear"], "pat_small_nhanes2005"),
+        (["--size=huge"], ""),
+        (["--model=lstm"], ""),
+        (["--weights="], ""),
+        (["--weights=mine.h5"], "mine.h5"),
+    ],
+)
+def test_starts_from_weights_of_the_package(arguments: list[str], weights: str) -> None:
+    values = define_flags()
+    values(["pat-finetune", *arguments])
+    assert finetune_config(values).weights == weights
+    assert f"--weights={weights}\n" in kept_flags(values)  # and the run says so
 
 
 # --- what can't be used ---

@@ -88,7 +88,7 @@ def test_the_probe_that_ran_is_the_full_fine_tuning() -> None:
 
 
 def test_conv_l_with_weights_is_two_rates_and_distilled_on_linear_ones() -> None:
-    config = FinetuneConfig(**recipe_settings("conv_l"), weights="mine.h5")
+    config = FinetuneConfig(**{**recipe_settings("conv_l"), "weights": "mine.h5"})
     assert (config.encoder_rate, config.embedding, config.start) == (2e-5, "conv", "distilled")
 
 

@@ -81,7 +81,8 @@ def test_the_threshold_is_that_of_validation_people(holdout) -> None:
 def test_metrics_json_has_everything(holdout) -> None:
     written = json.loads((holdout.folder / "metrics.json").read_text())
     assert written == json.loads(json.dumps(holdout.metrics))
-    assert set(written) == {"task", "label", "synthetic", "split", "test", "validation", "baseline", "difference"}
+    parts = {"test", "validation", "baseline", "difference"}
+    assert set(written) == {"task", "label", "synthetic", "split", "seen_in_pretraining", *parts}
     assert (written["task"], written["label"], written["synthetic"]) == ("binary", "label", True)
     for part in ("test", "validation", "baseline"):
         assert {f"{name}{end}" for name in _SCORES for end in ("", "_low", "_high")} <= set(written[part])
@@ -374,3 +375,22 @@ def test_probabilities_of_baselines_mean_what_those_of_networks_do(recalibration
     expected_over_observed = p[:, 1].sum() / held.y.sum()
     assert (expected_over_observed > 1.5) == (recalibration == "none")
     assert recalibration == "none" or 0.75 < expected_over_observed < 1.33
+
+
+# --- weights that saw who is tested ---
+
+
+def test_tells_of_people_whom_pretraining_saw(cohort, tmp_path) -> None:
+    said: list[str] = []
+    survey = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "source": "NHANES 2005-2006"})
+    config = small_config(epochs=1, weights="pat_small_nhanes2005")
+    result = finetune(survey, "label", config, out=tmp_path / "run", say=said.append)
+    tested = _people(result.predictions, "test").height
+    assert result.metrics["seen_in_pretraining"] == tested > 0
+    assert f"{tested} of {tested} test people were in the pretraining of pat_small_nhanes2005" in " ".join(said)
+    assert "Not held out from pretraining" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_nothing_is_told_of_weights_that_saw_nobody(holdout) -> None:
+    assert holdout.metrics["seen_in_pretraining"] == 0
+    assert "Not held out from pretraining" not in (holdout.folder / "report.html").read_text()

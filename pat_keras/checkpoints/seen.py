@@ -1,0 +1,51 @@
+"""Whether weights have seen the people they are tested on: then a result is not held out from pretraining."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from pat_keras.checkpoints.presets import PRESETS
+from pat_keras.data.people import read_people
+
+_CYCLE = re.compile(r"\b((?:19|20)\d\d)-(?:\d\d)?(\d\d)\b")  # 2005-06 and 2005-2006
+
+
+def seen_in_pretraining(weights: str, source: str | None, people: Collection[str]) -> int:
+    """How many people the pretraining of some weights saw: their movement, not their labels.
+
+    Known of presets and NHANES, whose cycles both name; people whom a preset left out are not counted. Of other files
+    and other cohorts nothing is known, and 0 returned.
+
+    Args:
+        weights: as in `FinetuneConfig.weights`.
+        source: of the cohort, its metadata's: "NHANES 2005-2006".
+        people: their ids.
+
+    Example:
+        >>> seen_in_pretraining("pat_large_29k", "NHANES 2013-2014", ["73557", "73558"])
+        2
+        >>> seen_in_pretraining("pat_large_21k", "NHANES 2013-2014", ["73557", "73558"])
+        0
+    """
+    preset = PRESETS.get(weights)
+    if preset is None or "NHANES" not in (source or ""):
+        return 0
+    if not set(_CYCLE.findall(source or "")) & set(_CYCLE.findall(preset.pretraining)):
+        return 0
+    lists = [read_people(name) for name in preset.left_out.split(",") if name]
+    return len(set(people).difference(*(listed.test for listed in lists), *(listed.validation for listed in lists)))
+
+
+def seen_note(weights: str, seen: int, tested: int) -> str:
+    """A warning about test people whom pretraining saw."""
+    left_out = PRESETS[weights].left_out
+    advice = (
+        " Test on those whom it left out: --split=list --test_people=nhanes_2005_2006."
+        if left_out
+        else " Weights that did not see them: weights/README.md."
+    )
+    return (
+        f"{seen} of {tested} test people were in the pretraining of {weights}: it saw their movement, not their "
+        f"labels. The result is not held out from pretraining; say so where you report it.{advice}"
+    )
