@@ -28,9 +28,9 @@ from pat_keras.config.combinations import check_together
 from pat_keras.config.encoder import EMBEDDINGS, SIZES, STARTS
 from pat_keras.errors import ConfigError
 
-# Learning rates of the encoder where none is given: small for weights that have learned something, larger for random
-# ones.
-ENCODER_RATE_PRETRAINED = 2e-5
+# Learning rates of the encoder where none is given: smaller for weights that have learned something than for random
+# ones. On thousands of people 2e-5 does as well from weights (docs/results.md, section 4); hundreds hardly move it.
+ENCODER_RATE_PRETRAINED = 1e-4
 ENCODER_RATE_RANDOM = 5e-4
 
 
@@ -57,7 +57,7 @@ class FinetuneConfig:
         probe_epochs: of the first stage of "two_stage".
         unfreeze_epochs: gradual unfreezing (Howard & Ruder, arXiv 1801.06146): the head learns first, and every so
             many training epochs one block more, from the last to the first, and at last the embedding; 0 for none.
-        encoder_learning_rate: None for 2e-5 from weights and 5e-4 from random ones.
+        encoder_learning_rate: None for 1e-4 from weights and 5e-4 from random ones.
         head_learning_rate: of the head, and of all of a model that is not PAT.
         layer_decay: the encoder's rate is multiplied by this once for every block above (Howard & Ruder, as above; Bao
             et al., arXiv 2106.08254); 1 for none.

@@ -106,7 +106,7 @@ def default_search(config: FinetuneConfig) -> list[str]:
     shared = ["dropout=float:0:0.5", *shared]
     if config.mode == "linear_probe":
         return ["head_learning_rate=log:1e-4:3e-2", *shared]
-    encoder = "encoder_learning_rate=log:1e-6:2e-4" if config.weights else "encoder_learning_rate=log:5e-5:3e-3"
+    encoder = "encoder_learning_rate=log:1e-6:1e-3" if config.weights else "encoder_learning_rate=log:5e-5:3e-3"
     return ["head_learning_rate=log:1e-4:5e-3", encoder, "layer_decay=float:0.6:1", *shared]
 
 
@@ -119,11 +119,11 @@ def values_of(config: FinetuneConfig, space: Sequence[Dimension]) -> dict[str, A
 
 
 def flag_lines(config: FinetuneConfig) -> str:
-    """The config as lines of a flag file: what differs from the defaults."""
+    """The config as lines of a flag file: what differs from the defaults, and the weights, whose flag is auto."""
     default, lines = FinetuneConfig(), []
     for field in dataclasses.fields(FinetuneConfig):
         value = getattr(config, field.name)
-        if value == getattr(default, field.name):
+        if value == getattr(default, field.name) and field.name != "weights":
             continue
         if isinstance(value, bool):
             lines.append(f"--{'' if value else 'no'}{field.name}")
