@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from pat_keras.evaluation.plot_style import PALETTE, legend, style
+from pat_keras.evaluation.plot_style import PALETTE, legend_below, style
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.pretrain_data import HeldOut
 
@@ -55,7 +55,7 @@ def reconstruction_figure(autoencoder: PATMaskedAutoencoder, part: HeldOut, titl
         if seen.any():
             mean = float(x[seen].mean())
             axes.axhline(mean, color=PALETTE["second"], linestyle="--", linewidth=1, label="mean of what was visible")
-    legend(panels[0], "upper right")
+    legend_below(figure, panels[0], columns=4)
     panels[-1].set_xlabel("Days from the start of the window", color=PALETTE["ink"])
     return figure
 

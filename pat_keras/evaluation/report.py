@@ -134,7 +134,8 @@ def _opening(run: Run) -> str:
         )
     test = run.metrics["test"]
     name, title = next(iter(TITLES[run.task].items()))
-    words = f"{title.split(',')[0]} {with_interval(test, name)} on {test.get('n')} people the model had not seen."
+    unseen = "who were not learned from in fine-tuning" if seen else "the model had not seen"
+    words = f"{title.split(',')[0]} {with_interval(test, name)} on {test.get('n')} people {unseen}."
     return banner + page.paragraph(words, "lead") + page.paragraph(_comparison(run, name))
 
 

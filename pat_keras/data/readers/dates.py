@@ -191,7 +191,8 @@ def resolve(texts: pl.Series, people: pl.Series, formats: list[str]) -> tuple[li
     if jumps.count(0) == 1:
         regular = whole[jumps.index(0)]
         others = min(number for number in jumps if number)
-        why = f"in another order of day and month the times jump by more than a day ({others} times)"
+        often = "once" if others == 1 else f"{others} times"
+        why = f"in another order of day and month the times jump by more than a day ({often})"
         return [dataclasses.replace(regular, why=why)], ""
     return whole, texts[different]
 
