@@ -1,4 +1,4 @@
-"""The checkpoints that have a name: the authors', which are downloaded, and ours, some of which are installed."""
+"""The checkpoints that have a name: the authors', which are downloaded, and ours, which are installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 TABLE = "presets.csv"
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
-# Where files of ours may lie: installed as package data, or in a checkout, which also has those too large to install.
+# Where files of ours may lie: installed as package data, or in a checkout.
 FOLDERS = (_PACKAGE / "weights", _PACKAGE.parent / "weights")
 
 

@@ -51,8 +51,8 @@ class CellResult:
     Attributes:
         validation: people who decided when to stop.
         test: people who decided nothing.
-        account: task, kind, model, train_size, seed, fold, folds, classes, threshold, seconds, process_peak_megabytes,
-            versions, history, definition.
+        account: task, kind, model, train_size, seed, fold, folds, classes, seen_in_pretraining, threshold, seconds,
+            process_peak_megabytes, versions, history, definition.
     """
 
     validation: HeldOut

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pat_keras.checkpoints.seen import seen_in_pretraining
 from pat_keras.data.features import cut_points_of
 from pat_keras.data.splits import Split
 from pat_keras.errors import RunError
@@ -66,6 +67,7 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
         "classes": data.classes,
         "synthetic": data.account["synthetic"],
         "people": {"train": _people(data, learned)} | {part: _people(data, getattr(split, part)) for part in HELD_OUT},
+        "seen_in_pretraining": seen_by_pretraining(cell, data, split),
         "threshold": _threshold(cell, held_out["validation"]),
         "seconds": round(seconds, 3),
         "process_peak_megabytes": _peak_megabytes(),
@@ -98,6 +100,14 @@ def _baseline(model: FeatureBaseline, cell: Cell, sealed: SealedSplit) -> tuple[
 def _learned(split: Split, model: ModelSpec) -> np.ndarray:
     """Windows that a model learns from: those of validation people among them where these decide nothing."""
     return np.concatenate([split.train, split.validation]) if model.fit_on_validation else split.train
+
+
+def seen_by_pretraining(cell: Cell, data: LabelledData, split: Split) -> int:
+    """How many of the people tested the pretraining of the weights saw."""
+    if cell.model.baseline:
+        return 0
+    people = {str(person) for person in data.participant_id[split.test]}
+    return seen_in_pretraining(cell.config.weights, data.cohort.metadata.get("source"), people)
 
 
 def _features(cell: Cell, source: Source, data: LabelledData) -> tuple[FeatureBaseline, LabelledData]:

@@ -126,6 +126,9 @@ def _row(
     row["by_seed"] = [{"seed": seed, **scored.values} for seed, scored in own.items()]
     row |= _comparisons(config, scores, model, [size], baselines)
     row["paper"] = _paper(task, model, size)
+    row["seen_in_pretraining"] = max(
+        sum(result.account.get("seen_in_pretraining", 0) for result in whole[model, size, seed]) for seed in own
+    )
     row["seconds"] = round(sum(result.account["seconds"] for result in results) / len(results), 2)
     return row
 

@@ -175,6 +175,12 @@ def notes(task: dict[str, Any]) -> list[str]:
             "they train on, for which the intervals are widened; where there is nothing to learn, such an AUC lies "
             "somewhat below 0.5."
         )
+    seen = {row["model"]: row["seen_in_pretraining"] for row in task["rows"] if row.get("seen_in_pretraining")}
+    words += [
+        f"{model}: {count} of the people tested were in the pretraining of its weights, which saw their movement, not "
+        "their labels; its results are not held out from pretraining."
+        for model, count in seen.items()
+    ]
     return words
 
 

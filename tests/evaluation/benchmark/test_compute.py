@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 
-from pat_keras.evaluation.benchmark.compute import compute_cell
+from pat_keras.data.cohort import Cohort
+from pat_keras.evaluation.benchmark.compute import compute_cell, seen_by_pretraining
 from pat_keras.evaluation.benchmark.config import BenchmarkConfig
 from pat_keras.evaluation.benchmark.plan import Source, plan_cells
+from pat_keras.evaluation.benchmark.tables import notes
 from pat_keras.models.baselines import make_baseline
 from tests.evaluation.benchmark.generate import write_benchmark
 from tests.small import small_cohort
@@ -64,3 +66,20 @@ def test_a_baseline_needs_no_network() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_people_whom_pretraining_saw_are_counted_and_named(tmp_path: pathlib.Path) -> None:
+    small = small_cohort(40, windows=1)
+    survey = Cohort(small.activity, small.table, {**small.metadata, "source": "NHANES 2005-2006"})
+    network = '[[models]]\nname = "PAT"\nsettings = { weights = "pat_small_nhanes2005" }\n'
+    config = BenchmarkConfig.read(write_benchmark(tmp_path, TEXT + network, survey))
+    source = Source()
+    *baselines, cell = plan_cells(config, source)
+    data, split = source.labelled(cell.task, cell.config), source.splits(cell.task, cell.config)[0]
+    assert seen_by_pretraining(cell, data, split) == len(split.test) > 0
+    assert [seen_by_pretraining(cell, data, split) for cell in baselines] == [0, 0]
+    rows = [{"model": "PAT", "seen_in_pretraining": 12, "against_baseline": None}]
+    said = notes({"paper_source": None, "kind": "binary", "folds": 1, "rows": rows})
+    assert said[0].startswith("PAT: 12 of the people tested were in the pretraining")
+    rows[0]["seen_in_pretraining"] = 0
+    assert not notes({"paper_source": None, "kind": "binary", "folds": 1, "rows": rows})
