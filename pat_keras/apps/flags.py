@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 
 from pat_keras import config as choices
-from pat_keras.config import ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
+from pat_keras.config import AUTO_WEIGHTS, ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
 from pat_keras.errors import ConfigError
 
 
@@ -133,9 +133,6 @@ _DEFINE: dict[type, Any] = {
 }
 
 
-AUTO_WEIGHTS = "auto"
-
-
 def installed_weights(model: str, size: str, embedding: str) -> str:
     """The preset that came with the package for what is to be trained; empty if there is none.
 
@@ -143,14 +140,14 @@ def installed_weights(model: str, size: str, embedding: str) -> str:
     """
     from pat_keras.checkpoints.presets import PRESETS
 
-    conv = "conv_" if embedding == "conv" else ""
-    name = f"pat_{conv}{size}_nhanes2005"
-    return name if model == "pat" and name in PRESETS and PRESETS[name].local is not None else ""
+    wanted = (size, "conv" if embedding == "conv" else "linear")
+    here = (preset.name for preset in PRESETS.values() if preset.local and (preset.size, preset.embedding) == wanted)
+    return next(here, "") if model == "pat" else ""
 
 
 def define_finetune(values: flags.FlagValues) -> None:
     """Defines a flag for every attribute of FinetuneConfig, with its default."""
-    default = dataclasses.replace(FinetuneConfig(), weights=AUTO_WEIGHTS)
+    default = FinetuneConfig(weights=AUTO_WEIGHTS)
     for name, help_text in _FINETUNE_HELP.items():
         value = getattr(default, name)
         if name in _FINETUNE_CHOICES:
@@ -197,13 +194,13 @@ def repair_scaling(values: flags.FlagValues) -> tuple[float, float] | None:
 
 
 def finetune_config(values: flags.FlagValues) -> FinetuneConfig:
-    """The fine-tuning that was asked for.
+    """The fine-tuning that was asked for. Where --weights is auto, the flag gets the name of what was found.
 
     Raises:
         ConfigError: for values that don't exist or don't go together.
     """
     others: dict[str, Any] = {"repair_fixed_scaling": repair_scaling(values), "subgroups": tuple(values.subgroups)}
     if values.weights == AUTO_WEIGHTS:
-        values.weights = installed_weights(values.model, values.size, values.embedding)  # and so in flags.txt
+        values.weights = installed_weights(values.model, values.size, values.embedding)  # for flags.txt
     names = [field.name for field in dataclasses.fields(FinetuneConfig) if field.name not in others]
     return FinetuneConfig(**{name: getattr(values, name) for name in names}, **others)

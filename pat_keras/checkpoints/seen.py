@@ -29,9 +29,9 @@ def seen_in_pretraining(weights: str, source: str | None, people: Collection[str
         0
     """
     preset = PRESETS.get(weights)
-    if preset is None or "NHANES" not in (source or ""):
+    if preset is None or source is None or "NHANES" not in source:
         return 0
-    if not set(_CYCLE.findall(source or "")) & set(_CYCLE.findall(preset.pretraining)):
+    if not set(_CYCLE.findall(source)) & set(_CYCLE.findall(preset.pretraining)):
         return 0
     lists = [read_people(name) for name in preset.left_out.split(",") if name]
     return len(set(people).difference(*(listed.test for listed in lists), *(listed.validation for listed in lists)))

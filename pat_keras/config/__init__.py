@@ -22,7 +22,7 @@ from pat_keras.config.choices import (
     TASKS,
 )
 from pat_keras.config.encoder import EMBEDDINGS, SIZES, STARTS, WEEK_MINUTES, EncoderConfig
-from pat_keras.config.finetune import ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
+from pat_keras.config.finetune import AUTO_WEIGHTS, ENCODER_RATE_PRETRAINED, ENCODER_RATE_RANDOM, FinetuneConfig
 from pat_keras.config.pretrain import (
     DECODER_STARTS,
     LOSSES,
@@ -35,6 +35,7 @@ from pat_keras.config.pretrain import (
 )
 
 __all__ = [
+    "AUTO_WEIGHTS",
     "AVERAGING",
     "CLASS_WEIGHTS",
     "CROSS_VALIDATION",

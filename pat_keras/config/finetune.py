@@ -33,6 +33,9 @@ from pat_keras.errors import ConfigError
 ENCODER_RATE_PRETRAINED = 1e-4
 ENCODER_RATE_RANDOM = 5e-4
 
+# Default of --weights, where FinetuneConfig has random ones: what the package has for the model, size and embedding.
+AUTO_WEIGHTS = "auto"
+
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:

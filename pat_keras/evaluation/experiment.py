@@ -14,13 +14,13 @@ from typing import Any
 
 import polars as pl
 
-from pat_keras.checkpoints.seen import seen_in_pretraining, seen_note
+from pat_keras.checkpoints.seen import seen_note
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split
 from pat_keras.evaluation.baseline import fit_baseline
 from pat_keras.evaluation.individuals import keep_individuals
-from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
+from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits, tested_and_seen
 from pat_keras.evaluation.report import write_report
 from pat_keras.evaluation.run_writer import Outcome, RunWriter
 from pat_keras.evaluation.scoring import Predictions, predictions_table, score_run
@@ -102,22 +102,11 @@ def finetune(
         groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training
     shown = checked_shown(data, report_people, report_columns)
     check_start(config, cohort.length, data.activity)
-    _tell_seen(data, parts, config, say)
+    tested, seen = tested_and_seen(data, parts, config)
+    if seen:
+        say(seen_note(config.weights, seen, tested))
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     return run_splits(data, parts, config, writer, watcher, shown=shown)
-
-
-def _tell_seen(data: LabelledData, parts: list[Split], config: FinetuneConfig, say: Callable[[str], None]) -> None:
-    """Warn of test people whom the pretraining of the weights saw."""
-    people, seen = _tested(data, parts, config)
-    if seen:
-        say(seen_note(config.weights, seen, people))
-
-
-def _tested(data: LabelledData, parts: list[Split], config: FinetuneConfig) -> tuple[int, int]:
-    """How many people are tested, and how many of them the pretraining of the weights saw."""
-    people = {str(person) for part in parts for person in data.participant_id[part.test]}
-    return len(people), seen_in_pretraining(config.weights, data.cohort.metadata.get("source"), people)
 
 
 def run_splits(
@@ -153,7 +142,7 @@ def run_splits(
         for number, (split, outcome) in enumerate(zip(parts, outcomes, strict=True), 1)
     )
     metrics = score_run(data, parts, [o.predictions for o in outcomes], [o.baseline for o in outcomes], config)
-    metrics["seen_in_pretraining"] = _tested(data, parts, config)[1]
+    _, metrics["seen_in_pretraining"] = tested_and_seen(data, parts, config)
     metrics |= more()
     if writer is None:
         return Result(metrics, predictions, history, models, None)

@@ -37,9 +37,9 @@ def render(
     found = metrics["validation"]
     banner = ""
     if metrics["synthetic"]:
-        banner = (
-            '<div class="banner" role="note"><strong>Synthetic data</strong>People of this run were made by a program. '
-            "The numbers show that the software works, and nothing else.</div>\n"
+        banner = page.banner(
+            "Synthetic data",
+            "People of this run were made by a program. The numbers show that the software works, and nothing else.",
         )
     lead = (
         f"Mean squared error {found['loss']:.4f} on people held out, after training epoch {found['best_epoch']}; the "

@@ -6,12 +6,13 @@ Axes: B windows, T minutes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from pat_keras.checkpoints.seen import seen_in_pretraining
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data import splits
 from pat_keras.data.assembly import recording_groups
@@ -211,6 +212,12 @@ def _drawn(data: LabelledData, config: FinetuneConfig, seed: int) -> list[Split]
             "--split_column."
         )
     return [splits.from_column(data.participant_id, table[config.split_column].to_list())]
+
+
+def tested_and_seen(data: LabelledData, parts: Sequence[Split], config: FinetuneConfig) -> tuple[int, int]:
+    """How many people are tested, and how many of them the pretraining of the weights saw."""
+    people = {str(person) for part in parts for person in data.participant_id[part.test]}
+    return len(people), seen_in_pretraining(config.weights, data.cohort.metadata.get("source"), people)
 
 
 def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> None:

@@ -120,19 +120,15 @@ def render(run: Run, individuals: Individuals | None = None) -> str:
 
 
 def _opening(run: Run) -> str:
-    banner = ""
+    banner, test = "", run.metrics["test"]
     if run.synthetic:
-        banner = (
-            '<div class="banner" role="note"><strong>Synthetic data</strong>The people of this run were made by a '
-            "program. The numbers show that the software works. They say nothing about any real person, illness or "
-            "model.</div>\n"
+        banner = page.banner(
+            "Synthetic data",
+            "The people of this run were made by a program. The numbers show that the software works. They say nothing "
+            "about any real person, illness or model.",
         )
     if seen := run.metrics.get("seen_in_pretraining"):
-        banner += (
-            '<div class="banner" role="note"><strong>Not held out from pretraining</strong>'
-            f"{page.text(seen_note(run.config['weights'], seen, run.metrics['test'].get('n')))}</div>\n"
-        )
-    test = run.metrics["test"]
+        banner += page.banner("Not held out from pretraining", seen_note(run.config["weights"], seen, test.get("n")))
     name, title = next(iter(TITLES[run.task].items()))
     unseen = "who were not learned from in fine-tuning" if seen else "the model had not seen"
     words = f"{title.split(',')[0]} {with_interval(test, name)} on {test.get('n')} people {unseen}."

@@ -96,6 +96,11 @@ def paragraph(words: str, css: str = "") -> str:
     return f'<p class="{css}">{text(words)}</p>' if css else f"<p>{text(words)}</p>"
 
 
+def banner(title: str, words: str) -> str:
+    """What has to be known before anything else on the page."""
+    return f'<div class="banner" role="note"><strong>{text(title)}</strong>{text(words)}</div>\n'
+
+
 def subheading(words: str) -> str:
     """A heading within a section."""
     return f"<h3>{text(words)}</h3>"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pat_keras.config import FinetuneConfig
+from pat_keras.config import AUTO_WEIGHTS, FinetuneConfig
 from pat_keras.errors import ConfigError
 
 _FORM = (
@@ -119,11 +119,11 @@ def values_of(config: FinetuneConfig, space: Sequence[Dimension]) -> dict[str, A
 
 
 def flag_lines(config: FinetuneConfig) -> str:
-    """The config as lines of a flag file: what differs from the defaults, and the weights, whose flag is auto."""
-    default, lines = FinetuneConfig(), []
+    """The config as lines of a flag file: what differs from the defaults of the flags."""
+    default, lines = FinetuneConfig(weights=AUTO_WEIGHTS), []
     for field in dataclasses.fields(FinetuneConfig):
         value = getattr(config, field.name)
-        if value == getattr(default, field.name) and field.name != "weights":
+        if value == getattr(default, field.name):
             continue
         if isinstance(value, bool):
             lines.append(f"--{'' if value else 'no'}{field.name}")

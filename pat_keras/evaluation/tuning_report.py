@@ -65,9 +65,10 @@ def _render(run: Run, trials: pl.DataFrame, flags: str) -> str:
     tuning = run.metrics["tuning"]
     banner = ""
     if run.synthetic:
-        banner = (
-            '<div class="banner" role="note"><strong>Synthetic data</strong>The people of this run were made by a '
-            "program. The numbers say nothing about any real person, illness or model.</div>\n"
+        banner = page.banner(
+            "Synthetic data",
+            "The people of this run were made by a program. The numbers say nothing about any real person, illness or "
+            "model.",
         )
     honest, flattering = honest_and_flattering(run.metrics)
     searches = tuning["searches"]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pat_keras.checkpoints.seen import seen_in_pretraining
 from pat_keras.data.features import cut_points_of
 from pat_keras.data.splits import Split
 from pat_keras.errors import RunError
@@ -23,7 +22,7 @@ from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, HeldOut
 from pat_keras.evaluation.benchmark.config import ModelSpec, size_name
 from pat_keras.evaluation.benchmark.plan import Cell, Source, split_hash
 from pat_keras.evaluation.metrics import by_participant, choose_threshold
-from pat_keras.evaluation.protocols import LabelledData
+from pat_keras.evaluation.protocols import LabelledData, tested_and_seen
 from pat_keras.evaluation.run_files import versions
 from pat_keras.evaluation.sealing import SealedSplit, seal
 
@@ -104,10 +103,7 @@ def _learned(split: Split, model: ModelSpec) -> np.ndarray:
 
 def seen_by_pretraining(cell: Cell, data: LabelledData, split: Split) -> int:
     """How many of the people tested the pretraining of the weights saw."""
-    if cell.model.baseline:
-        return 0
-    people = {str(person) for person in data.participant_id[split.test]}
-    return seen_in_pretraining(cell.config.weights, data.cohort.metadata.get("source"), people)
+    return 0 if cell.model.baseline else tested_and_seen(data, [split], cell.config)[1]
 
 
 def _features(cell: Cell, source: Source, data: LabelledData) -> tuple[FeatureBaseline, LabelledData]:
