@@ -6,7 +6,7 @@
     pat-pretrain --resume --out=runs/medium                   go on with a run that was killed
 
 As the authors' notebooks have it: --order=original --permutation=batch --loss=all --schedule=constant
---warmup_epochs=0 --clip_norm=0 --ema_decay=0 --decoder_start=random. On GPUs: KERAS_BACKEND=jax and
+--warmup_epochs=0 --clip_norm=0 --ema_decay=0 --decoder_start=random --person_loss=0. On GPUs: KERAS_BACKEND=jax and
 --precision=mixed_bfloat16.
 Ends with a table of losses and the run directory, which holds the encoder: pat-finetune --weights=RUN.
 """
@@ -27,6 +27,7 @@ from pat_keras.apps import cli
 from pat_keras.apps.inputs import read_cohort
 from pat_keras.apps.training_flags import kept_flags, listed, resumed
 from pat_keras.config import PretrainConfig
+from pat_keras.config.pretrain import PERSON_LOSS
 from pat_keras.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _HELP = {
     "order": "Where the decoder sees tokens. restored: at their own places. original: misplaced, as with the authors.",
     "permutation": "Draw what is masked for each person, or once for the batch (as the authors do).",
     "loss": "Squared error of masked minutes, or of all.",
+    "person_loss": "Weight of a second loss: whose days are these, of the people of the batch? Not given: "
+    f"{PERSON_LOSS} for windows of two whole days or more, one a person; otherwise 0, none.",
     "output": "Of the decoder: tanh (2 tanh, as the authors have it) or linear.",
     "decoder_start": "Of a new decoder's attention. mimetic: keys as queries, so that places look at what is near "
     "them; larger sizes learn sooner. random: as the authors have it.",
@@ -96,7 +99,14 @@ _DEMO = {
     "standardize": "cohort",
     "plots": 3,
 }
-_OR_NONE = {"patch_size": int, "patience": int, "learning_rate": float, "augment_days": bool, "augment_minutes": int}
+_OR_NONE = {
+    "patch_size": int,
+    "patience": int,
+    "learning_rate": float,
+    "augment_days": bool,
+    "augment_minutes": int,
+    "person_loss": float,
+}
 _DEFINE: dict[type, Any] = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -217,6 +227,11 @@ def _summary(result: PretrainResult) -> str:
         f"{'model, after epoch ' + str(found['best_epoch']):<42}{found['loss']:.4f}",
         f"{'mean of the visible minutes of the person':<42}{found['person_mean']:.4f}",
         f"{'mean day of the training people':<42}{found['mean_day']:.4f}",
+        *(
+            [f"{'halves of weeks nearest to their other half':<42}{found['people_told_apart']:.1%}"]
+            if "people_told_apart" in found
+            else []
+        ),
         "",
         f"encoder: {pathlib.Path(str(result.folder), 'encoder.keras')}",
         f"report:  {pathlib.Path(str(result.folder), 'report.html')}",

@@ -19,7 +19,7 @@ from pat_keras.checkpoints.official import verify_official
 from pat_keras.checkpoints.pins import sha256_of
 from pat_keras.checkpoints.presets import FOLDERS, TABLE, Preset, read_presets
 from pat_keras.config import PRETRAIN_RATES, EncoderConfig
-from pat_keras.config.pretrain import SHIFT_MINUTES
+from pat_keras.config.pretrain import PERSON_LOSS, SHIFT_MINUTES
 from pat_keras.data.files import atomic_write
 from pat_keras.errors import CheckpointError, RunError
 
@@ -117,6 +117,9 @@ def render(
         metrics, config, data: of the run directory of its pretraining.
         results: how it does on people it has not seen.
     """
+    how = "a masked autoencoder" + (
+        " that also tells people apart" if "people_told_apart" in metrics["validation"] else ""
+    )
     what = f"PAT-{preset.size[0].upper()} with the {preset.embedding} patch embedding"
     rows = [
         ("file", f"`{preset.file}`, {size:,} bytes, official layout: Keras 2 and the authors' notebooks load it"),
@@ -132,7 +135,7 @@ def render(
         [
             f"# {preset.name}",
             "",
-            f"{what}, pretrained as a masked autoencoder on {preset.pretraining}: {preset.people:,} people.",
+            f"{what}, pretrained as {how} on {preset.pretraining}: {preset.people:,} people.",
             "",
             *_table(("", ""), rows),
             "",
@@ -187,6 +190,8 @@ def _recipe(config: dict[str, Any], metrics: dict[str, Any]) -> list[tuple[str, 
     rows = [("training epochs", f"{metrics['epochs']:,} of at most {config['epochs']:,}; kept: {kept:,}")]
     settings = {name: value for name, value in config.items() if name not in (*_NOT_RECIPE, "epochs")}
     settings["learning_rate"] = config["learning_rate"] or PRETRAIN_RATES[config["size"]]
+    if settings.get("person_loss", 0) is None:
+        settings["person_loss"] = PERSON_LOSS if "people_told_apart" in metrics["validation"] else 0
     settings |= {name: text for name, text in _WHOLE_DAYS.items() if settings.get(name) is None}
     settings["weights"] = pathlib.Path(config["weights"]).name
     rows += [(name, str(value or "none") if value != 0 else "0") for name, value in settings.items()]
@@ -211,6 +216,11 @@ def _loss(metrics: dict[str, Any], config: dict[str, Any]) -> list[str]:
         "",
         f"Of the better simple predictor's error it takes away {metrics['explained_beyond_simple']:.1%}. The kept "
         "training epoch was chosen by this loss, which flatters it.",
+        *(
+            [f"Of the halves of their weeks, {found['people_told_apart']:.1%} are nearest to their own other half."]
+            if "people_told_apart" in found
+            else []
+        ),
         "",
     ]
 

@@ -20,8 +20,9 @@ DECODER_STARTS = ("mimetic", "random")
 ORIGINAL_RATES = {"small": 1e-3, "medium": 1e-3, "large": 1e-4, "huge": 1e-5}
 PRETRAIN_RATES = {"small": 1e-3, "medium": 1e-3, "large": 5e-4, "huge": 2e-4}
 
-# Of weeks that are whole days, where nothing is said.
+# Where nothing is said, of weeks that are whole days.
 SHIFT_MINUTES = 30
+PERSON_LOSS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,9 @@ class PretrainConfig:
         permutation: what is masked is drawn anew for each "person" of a batch, or once for the "batch", as the authors
             have it.
         loss: the squared error of "masked" minutes, or of "all".
+        person_loss: weight of a second loss, beside that of the minutes: the encoder is to tell whose days it sees, of
+            the people of the batch (`training.same_person`). 0 for none, as the authors have it. None: 0.1 for windows
+            of two whole days or more, one a person; otherwise 0.
         output: of the decoder, "linear", or "tanh" (2 tanh, as the authors have it, which no minute beyond two standard
             deviations can reach).
         decoder_start: of a new decoder's attention: "mimetic", keys as queries, so that places begin by looking at what
@@ -81,6 +85,7 @@ class PretrainConfig:
     order: str = "restored"
     permutation: str = "person"
     loss: str = "masked"
+    person_loss: float | None = None
     output: str = "linear"
     decoder_start: str = "mimetic"
     dropout: float = 0.1
@@ -117,6 +122,7 @@ class PretrainConfig:
             "order": "original",
             "permutation": "batch",
             "loss": "all",
+            "person_loss": 0.0,
             "output": "tanh",
             "decoder_start": "random",
             "mask_ratio": 0.9,
@@ -165,6 +171,7 @@ _BOUNDS = {
     "ema_decay": Bounds(0, 1, open_most=True),
     "augment_minutes": Bounds(0),
     "warmup_epochs": Bounds(0),
+    "person_loss": Bounds(0, 1e9),
     "weight_decay": Bounds(0, 1e9),
     "clip_norm": Bounds(0, 1e9),
     "batch_size": Bounds(1),

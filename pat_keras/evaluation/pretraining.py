@@ -94,6 +94,7 @@ def run_pretraining(
     lists = [read_people(source) for source in exclude_people]
     parts = {name: _split(cohort, name, lists, config) for name, cohort in cohorts.items()}
     _check_lists(lists, cohorts)
+    config = _with_person_loss(config, cohorts, parts)
     stated: Sequence[float | None] = [None] * len(cohorts) if shares is None else shares
     sources = [
         Source(name, cohort.activity[parts[name].train], cohort.activity[parts[name].validation], share)
@@ -199,6 +200,31 @@ def _check_lists(lists: list[PeopleList], cohorts: Mapping[str, Cohort]) -> None
                 f"{listed.where}: none of its {len(listed.test) + len(listed.validation)} people are in the cohorts "
                 f"({', '.join(cohorts)}), so it would leave out nobody. Check that the ids are written alike."
             )
+
+
+def _with_person_loss(
+    config: PretrainConfig, cohorts: Mapping[str, Cohort], parts: Mapping[str, _Parts]
+) -> PretrainConfig:
+    """The config with the weight of the person loss as a number where people have several windows.
+
+    Every two windows count as those of different people, so people with several would be told apart from themselves.
+
+    Raises:
+        CohortError: if the loss is asked for and somebody has.
+    """
+    for name, cohort in cohorts.items():
+        learned = cohort.participant_id[parts[name].train]
+        people = len(np.unique(learned))
+        if people == len(learned):
+            continue
+        if config.person_loss:
+            raise CohortError(
+                f"{name}: {len(learned)} windows of {people} people to learn from; person_loss expects one window a "
+                "person, since it takes any two windows for those of different people. Prepare the cohort with "
+                "--max_windows=1, or set person_loss to 0."
+            )
+        return dataclasses.replace(config, person_loss=0.0)
+    return config
 
 
 def _account(

@@ -159,12 +159,25 @@ class PATMaskedAutoencoder(keras.Model):
         _check_permutation(permutation, count, masked)
         permutation = ops.broadcast_to(ops.cast(permutation, "int32"), (batch, count))
         visible = permutation[:, masked:]  # (B, V)
-        encoded = self.encoder.encode(self._embed(patches, visible), training=training)  # (B, V, D)
+        encoded = self.encode_visible(patches, visible, training=training)  # (B, V, D)
         places = visible if self.order == "restored" else permutation[:, : count - masked]
         tokens = self._fill(encoded, places, count)  # (B, N, D)
         tokens = tokens + ops.cast(positions(count, config.embed_dim), tokens.dtype)
         minutes = self.decoder_dense(self.decoder_block(tokens, training=training))  # (B, N, P)
         return ops.reshape(2.0 * minutes if self.output_kind == "tanh" else minutes, ops.shape(x))
+
+    def encode_visible(self, patches: Any, visible: Any, training: bool | None = None) -> Any:
+        """Some patches alone through the encoder, each with its own position.
+
+        Args:
+            patches: (B, N, P) standardised minutes; a missing one (NaN) counts as 0, the mean.
+            visible: (B, V) numbers of the patches that are seen.
+            training: whether dropout is active.
+
+        Returns:
+            (B, V, D).
+        """
+        return self.encoder.encode(self._embed(patches, visible), training=training)
 
     def _embed(self, patches: Any, visible: Any) -> Any:
         """Visible patches alone, embedded, with their own positions: (B, N, P), (B, V) -> (B, V, D)."""

@@ -27,7 +27,7 @@ from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.loop import Watcher
 from pat_keras.training.optimizers import Adam, Rule, WarmupCosine
 from pat_keras.training.pretrain_data import PretrainData, Source, prepare, simple_errors
-from pat_keras.training.pretrain_steps import Reconstruction, Steps, make_steps
+from pat_keras.training.pretrain_steps import HalvesOfPeople, Reconstruction, Steps, filled_batches, make_steps
 from pat_keras.training.state import Row, TrainingState
 
 STAGE = "pretraining"
@@ -126,7 +126,7 @@ def pretrain(
         training = _Training(sources, config, None if folder is None else folder / "pretraining.npz")
         training.kept.restore()
         training.run(watcher, save_seconds)
-        best, validation = training.kept.best_weights, training.validation()
+        validation, best = training.validation(), training.best()
     # In float32, and on one device again.
     autoencoder = build_autoencoder(config, "float32")
     for variable, values in zip(autoencoder.trainable_variables, best, strict=True):
@@ -211,9 +211,29 @@ class _Training:
             simple = simple_errors(part, self.num_masked, self.patch_size, self.config.loss)
             own = self._loss_of(part.x, part.permutation)
             cohorts[part.name] = {"windows": len(part.x), "share": part.share, "loss": own, **simple}
-        names = ("loss", "person_mean", "mean_day")
+            if self.model.same_person is not None:
+                cohorts[part.name]["people_told_apart"] = self._told_apart(part.x)
+        names = ("loss", "person_mean", "mean_day", *(("people_told_apart",) if self.model.same_person else ()))
         together = {name: sum(c["share"] * c[name] for c in cohorts.values()) for name in names}
         return {**together, "best_epoch": self.kept.progress.best_epoch, "cohorts": cohorts}
+
+    def _told_apart(self, x: np.ndarray) -> float:
+        """Of the halves of some windows' days, how many are nearer to the window's other half than to any other."""
+        model = HalvesOfPeople(self.model, self.config.seed)
+        found = [
+            np.asarray(model.predict_on_batch(x[rows]))[:count]
+            for rows, count in filled_batches(len(x), self.batch_size)
+        ]
+        vectors = np.concatenate(found).transpose(1, 0, 2).reshape(2 * len(x), -1)  # first halves, then second ones
+        likeness = vectors @ vectors.T
+        np.fill_diagonal(likeness, -np.inf)
+        return float(np.mean(likeness.argmax(axis=1) == np.roll(np.arange(len(vectors)), len(x))))
+
+    def best(self) -> list[np.ndarray]:
+        """The best weights of the autoencoder alone, in the order of its trainable variables."""
+        kept = zip(self.model.trainable_variables, self.kept.best_weights, strict=True)
+        values = {id(variable): weights for variable, weights in kept}
+        return [values[id(variable)] for variable in self.model.autoencoder.trainable_variables]
 
     def _variables(self) -> dict[str, list[Any]]:
         # Not `model.variables`, which under some backends has the running mean of the loss in it.

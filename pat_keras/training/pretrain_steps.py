@@ -17,9 +17,11 @@ import numpy as np
 from keras import ops
 
 from pat_keras.config.pretrain import SHIFT_MINUTES, PretrainConfig
+from pat_keras.models.layers import split_patches
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.augmentation import DAY_MINUTES, whole_days_error
 from pat_keras.training.optimizers import Adam
+from pat_keras.training.same_person import SamePerson, person_weight
 
 # Steps that a GPU does in one call. More save nothing more; the progress bar moves once a call.
 STEPS_PER_CALL = 16
@@ -31,13 +33,15 @@ RESIDENT_SHARE = 0.4
 class Reconstruction(keras.Model):
     """The loss as a model: (B, T) standardised weeks, NaN = missing -> the loss of a freshly drawn mask, a number.
 
+    In training, the `SamePerson` loss is added as the config weighs it.
+
     Args:
         autoencoder: to train.
-        config: its loss, permutation, `augment_` settings and seed.
+        config: its loss, permutation, person_loss, `augment_` settings and seed.
         length: T.
 
     Raises:
-        ConfigError: if weeks are to be shifted by days and are not whole days.
+        ConfigError: if weeks are to be shifted by days and are not whole days, or have no two halves to compare.
     """
 
     def __init__(self, autoencoder: PATMaskedAutoencoder, config: PretrainConfig, length: int) -> None:
@@ -51,15 +55,28 @@ class Reconstruction(keras.Model):
             (SHIFT_MINUTES if whole_days else 0) if config.augment_minutes is None else config.augment_minutes
         )
         self.masks = keras.random.SeedGenerator(config.seed)
+        shape = autoencoder.encoder.config
+        self.person_weight = person_weight(config, length, shape.patch_size)
+        self.same_person = SamePerson(length, shape.patch_size, shape.embed_dim) if self.person_weight else None
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """(B, T) -> (); in training, of weeks shifted as the config says."""
-        if training:
-            x = self.shifted(x)
-        permutation = self.autoencoder.permutations(x, self.masks, self.shared)
-        sums, minutes = self.errors(x, permutation, training)
-        return ops.sum(sums) / ops.maximum(ops.sum(minutes), 1.0)
+        week = self.shifted(x) if training else x
+        permutation = self.autoencoder.permutations(week, self.masks, self.shared)
+        sums, minutes = self.errors(week, permutation, training)
+        loss = ops.sum(sums) / ops.maximum(ops.sum(minutes), 1.0)
+        if not training or self.same_person is None:
+            return loss
+        # Of weeks as they are: shifted alike, two halves would be known by their shift.
+        return loss + self.person_weight * self.same_person(*self.halves(x, self.masks, training))
+
+    def halves(self, x: Any, seed: keras.random.SeedGenerator, training: bool | None = None) -> list[Any]:
+        """Tokens of the two halves of each person's days that `same_person` draws: (B, T) -> twice (B, V, D)."""
+        assert self.same_person is not None
+        patches = split_patches(x, self.autoencoder.encoder.config.patch_size)
+        drawn = self.same_person.halves(patches, seed)
+        return [self.autoencoder.encode_visible(patches, visible, training=training) for visible in drawn]
 
     def shifted(self, x: Any) -> Any:
         """Each week shifted in a circle by its own random days and minutes: (B, T) -> (B, T)."""
@@ -101,6 +118,23 @@ class HeldOutErrors(keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Sum and number of each person."""
         return ops.stack(self.reconstruction.errors(inputs[0], inputs[1], training), axis=1)
+
+
+class HalvesOfPeople(keras.Model):
+    """The halves of a `Reconstruction` as `SamePerson` compares them, as a model: (B, T) -> (B, 2, 64)."""
+
+    def __init__(self, reconstruction: Reconstruction, seed: int) -> None:
+        super().__init__(name="halves_of_people")
+        self.reconstruction, self.jit_compile = reconstruction, reconstruction.autoencoder.jit_compile
+        self.drawn = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Unit vectors of both halves of each week."""
+        same_person = self.reconstruction.same_person
+        assert same_person is not None
+        halves = self.reconstruction.halves(x, self.drawn, training)
+        return ops.stack([same_person.project(tokens) for tokens in halves], axis=1)
 
 
 class Steps(abc.ABC):

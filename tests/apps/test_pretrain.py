@@ -13,6 +13,7 @@ from pat_keras.apps import finetune, pretrain
 from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.checkpoints.weights import load_model
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.simulate import simulate_cohort
 from pat_keras.data.standardize import Standardizer
 from pat_keras.models.mae import PATMaskedAutoencoder
 from tests.small import small_cohort
@@ -108,6 +109,21 @@ def test_the_demonstration_is_quick_unless_told_and_says_so(
     assert pretrain.main(["pat-pretrain", "--resume", f"--out={out}"]) == 0
 
 
+def test_people_are_told_apart_where_weeks_have_days(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulate_cohort(n_people=12, days=2).write(tmp_path / "days.parquet")
+    arguments = [f"--data={tmp_path / 'days.parquet'}", *_SMALL]
+    assert pretrain.main(["pat-pretrain", *arguments, f"--out={tmp_path / 'run'}"]) == 0
+    assert "nearest to their other half" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 <= metrics["validation"]["people_told_apart"] <= 1
+    assert "Telling people apart" in (tmp_path / "run" / "report.html").read_text()
+    assert pretrain.main(["pat-pretrain", *arguments, "--person_loss=0", f"--out={tmp_path / 'without'}"]) == 0
+    assert "nearest to their other half" not in capsys.readouterr().out
+    assert "Telling people apart" not in (tmp_path / "without" / "report.html").read_text()
+
+
 def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     for command in (pretrain.main, finetune.main):
         assert command(["command", "--weights=list"]) == 0
@@ -124,6 +140,7 @@ def test_what_is_refused(
         ([f"--data={cohorts[0]}", f"--exclude_people={tmp_path / 'others.txt'}"], "would leave out nobody"),
         ([f"--data={cohorts[0]},{cohorts[0]}"], "another cohort is named one"),
         ([f"--data={cohorts[0]}", "--mask_ratio=1"], "between 0 and 1"),
+        ([f"--data={cohorts[0]}", "--person_loss=0.1"], "one window a person"),
         (["--resume"], "no run to resume"),
     ):
         assert pretrain.main(["pat-pretrain", out, *arguments]) == 2

@@ -1,0 +1,174 @@
+"""The loss that tells people apart: its value by hand, disjoint halves, what it learns, resuming, and refusals."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from pat_keras.config import EncoderConfig, PretrainConfig
+from pat_keras.errors import ConfigError
+from pat_keras.models.layers import split_patches
+from pat_keras.models.mae import PATMaskedAutoencoder
+from pat_keras.training.pretrain import Pretrained, PretrainWatcher, pretrain
+from pat_keras.training.pretrain_data import Source
+from pat_keras.training.pretrain_steps import Reconstruction
+from pat_keras.training.same_person import TEMPERATURE, SamePerson, person_weight
+
+DAY = 1440
+MINUTES = 3 * DAY
+
+
+def _config(**changes: Any) -> PretrainConfig:
+    """Patches of two hours: 36 in three days."""
+    settings: dict[str, Any] = {
+        "patch_size": 120,
+        "batch_size": 8,
+        "epochs": 2,
+        "warmup_epochs": 1,
+        "ema_decay": 0.9,
+        "person_loss": 0.5,
+    }
+    return PretrainConfig(**settings | changes)
+
+
+def _weeks(people: int, seed: int) -> np.ndarray:
+    """Every day of a person is alike: how long it is, how much moves, how much that varies."""
+    rng = np.random.default_rng(seed)
+    level, spread, length = (rng.uniform(*between, (people, 1)) for between in ((0.5, 4), (0.1, 2), (300, 1200)))
+    awake = np.abs(np.arange(MINUTES) % DAY - DAY // 2) < length / 2
+    return (level * awake + spread * rng.uniform(0, 1, (people, MINUTES))).astype(np.float32)
+
+
+def _source(people: int = 16) -> Source:
+    return Source("days", _weeks(people, 0), _weeks(8, 1))
+
+
+def _bytes(result: Pretrained) -> list[bytes]:
+    return [weights.tobytes() for weights in result.autoencoder.get_weights()]
+
+
+def _reconstruction(config: PretrainConfig) -> Reconstruction:
+    shape = EncoderConfig.small(patch_size=config.patch_size)
+    return Reconstruction(PATMaskedAutoencoder(shape), config, MINUTES)
+
+
+def test_the_loss_is_that_of_the_definition() -> None:
+    layer = SamePerson(MINUTES, 120, 4)
+    rng = np.random.default_rng(0)
+    first, second = (rng.normal(size=(3, 5, 4)).astype("float32") for _ in range(2))
+    vectors = np.concatenate([ops.convert_to_numpy(layer.project(tokens)) for tokens in (first, second)])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    expected = []
+    for i in range(6):
+        own = (i + 3) % 6
+        others = [np.exp(vectors[i] @ vectors[j] / TEMPERATURE) for j in range(6) if j != i]
+        expected.append(-np.log(np.exp(vectors[i] @ vectors[own] / TEMPERATURE) / sum(others)))
+    assert float(layer(first, second)) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_people_who_are_all_alike_give_chance() -> None:
+    layer = SamePerson(MINUTES, 120, 4)
+    tokens = np.ones((5, 7, 4), "float32")
+    assert float(layer(tokens, tokens)) == pytest.approx(np.log(9), rel=1e-5)
+
+
+def test_halves_are_of_different_days_and_known() -> None:
+    layer = SamePerson(7 * DAY, 60, 4)
+    x = np.zeros((20, 7 * DAY), "float32")
+    x[:, : 20 * 60] = np.nan  # most of the first day
+    first, second = (
+        ops.convert_to_numpy(drawn)
+        for drawn in layer.halves(split_patches(ops.convert_to_tensor(x), 60), keras.random.SeedGenerator(0))
+    )
+    assert first.shape == second.shape == (20, layer.seen) == (20, 54)
+    drawn = set()
+    for one, other in zip(first, second, strict=True):
+        days = {int(p) // 24 for p in one}, {int(p) // 24 for p in other}
+        assert not days[0] & days[1] and len(set(one)) == len(one)
+        drawn.add(frozenset(days[0]))
+    assert len(drawn) > 5  # each person's own
+    # Of three days 52 to 72 patches are known, of four more: of 54, hardly any is one of the 20 that are not.
+    assert max((half < 20).sum(axis=1).max() for half in (first, second)) <= 2
+
+
+def test_it_learns_to_tell_unseen_people_apart() -> None:
+    source = Source("days", _weeks(160, 0), _weeks(40, 1))
+
+    def told_apart(**changes: Any) -> float:
+        return pretrain([source], _config(batch_size=16, **changes)).validation["people_told_apart"]
+
+    assert told_apart(person_loss=1e-9, epochs=1) < 0.2  # chance: 1 of 79
+    assert told_apart(person_loss=1.0, epochs=6) > 0.4
+
+
+def test_a_shift_of_the_week_does_not_give_a_person_away() -> None:
+    """Weeks all alike, with a clock to read the shift by: nothing is left to tell people apart by."""
+    week = np.tile((np.arange(MINUTES) % 30 == 0) * 5.0, (24, 1)).astype(np.float32)
+    source = Source("days", week, week[:8])
+    rows = pretrain([source], _config(person_loss=1.0, epochs=4, augment_minutes=29)).history
+    minutes = pretrain([source], _config(person_loss=0.0, epochs=4, augment_minutes=29)).history
+    chance = np.log(2 * 8 - 1)
+    assert rows[-1]["loss"] - minutes[-1]["loss"] == pytest.approx(chance, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(MINUTES, 0.1), (DAY, 0.0), (2 * DAY + 720, 0.0)], ids=["days", "one day", "half a day"]
+)
+def test_where_nothing_is_said(minutes: int, expected: float) -> None:
+    assert person_weight(PretrainConfig(), minutes, 18) == expected
+    assert person_weight(PretrainConfig(person_loss=0.3), minutes, 18) == 0.3
+    assert person_weight(PretrainConfig.original(), minutes, 18) == 0.0
+
+
+def test_without_it_nothing_changes() -> None:
+    """The same random numbers are drawn, in the same order, whether or not the loss is known to the program."""
+    model = _reconstruction(_config(person_loss=0.0))
+    assert model.same_person is None and len(model.trainable_variables) == len(model.autoencoder.trainable_variables)
+    found = pretrain([_source()], _config(person_loss=0.0))
+    assert "people_told_apart" not in found.validation
+
+
+def test_the_weight_weighs() -> None:
+    x = ops.convert_to_tensor(_weeks(8, 0))
+    losses = [float(_same_start(_config(person_loss=weight))(x, training=True)) for weight in (1e-9, 1.0, 2.0)]
+    assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-3)
+    assert losses[1] - losses[0] > 0.1
+    assert float(_same_start(_config())(x, training=False)) == pytest.approx(
+        float(_same_start(_config(person_loss=0.0))(x, training=False)), rel=1e-6
+    )
+
+
+def _same_start(config: PretrainConfig) -> Reconstruction:
+    keras.utils.set_random_seed(3)
+    return _reconstruction(config)
+
+
+class StopError(Exception):
+    """Stands for a kill."""
+
+
+class _Stops(PretrainWatcher):
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        raise StopError
+
+
+def test_resumed_is_the_same_as_never_stopped(tmp_path: pathlib.Path) -> None:
+    whole = pretrain([_source()], _config())
+    with pytest.raises(StopError):
+        pretrain([_source()], _config(), tmp_path, _Stops(), save_seconds=0)
+    resumed = pretrain([_source()], _config(), tmp_path, save_seconds=0)
+    assert _bytes(resumed) == _bytes(whole)
+    assert resumed.validation == whole.validation
+
+
+@pytest.mark.parametrize(
+    ("minutes", "patch_size"), [(DAY, 120), (2 * DAY + 720, 120), (7 * DAY, 7 * 20)], ids=["one day", "halves", "patch"]
+)
+def test_windows_without_halves_are_refused(minutes: int, patch_size: int) -> None:
+    with pytest.raises(ConfigError, match=rf"windows have {minutes} minutes and the patches {patch_size}, .* set"):
+        SamePerson(minutes, patch_size, 96)
