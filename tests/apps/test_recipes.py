@@ -61,7 +61,7 @@ _EXPECTED: dict[str, dict[str, Any]] = {
     "conservative": {**_TWO_RATES, "epochs": 50, "patience": 15},
     "conv_l": {"size": "large", "embedding": "conv", "batch_size": 32, "head_learning_rate": 5e-4},
     "small_cohort": {"weights": ""},
-    "recommended": {"weights": "pat_small_nhanes2005", "augment_days": True, "augment_minutes": 60},
+    "recommended": {"weights": "pat_medium_nhanes2005", "augment_days": True, "augment_minutes": 60},
 }
 
 
