@@ -40,15 +40,13 @@ from pat_keras.models.encoder import PATEncoder
 RANDOM = "random, as "
 
 
-def embeddings(weights: str, cohort: Cohort, fit: np.ndarray) -> dict[str, np.ndarray]:
-    """(B, 192) of an encoder and of one of its shape with random weights, by name; scaling fitted on the rows `fit`."""
+def embeddings(weights: str, cohort: Cohort, fit: np.ndarray, random: bool) -> dict[str, np.ndarray]:
+    """(B, 192) of an encoder, and of one of its shape with random weights, by name; scaling fitted on rows `fit`."""
     x = Standardizer.fit(cohort.activity[fit], pretrained_scaling(weights)).apply(cohort.activity)
     encoder = load_encoder(weights)
     keras.utils.set_random_seed(0)
-    random = PATEncoder(encoder.config)
-    return {
-        name: model.embed(x, 32, pooling="mean_std") for name, model in ((weights, encoder), (RANDOM + weights, random))
-    }
+    models = {weights: encoder, **({RANDOM + weights: PATEncoder(encoder.config)} if random else {})}
+    return {name: model.embed(x, 32, pooling="mean_std") for name, model in models.items()}
 
 
 def probe(x: np.ndarray, y: np.ndarray, participant_id: np.ndarray, tested: np.ndarray) -> np.ndarray:
@@ -122,10 +120,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     mine, others = values.weights.split(","), [name for name in values.less.split(",") if name]
     for weights in [*mine, *others]:
         kept = None if values.cache is None else values.cache / f"{pathlib.Path(weights).name}.npz"
-        if kept is not None and kept.exists():
-            features |= dict(np.load(kept))
+        known = dict(np.load(kept)) if kept is not None and kept.exists() else {}
+        if weights in known and (others or RANDOM + weights in known):
+            features |= known
             continue
-        found = embeddings(weights, cohort, fit)
+        found = embeddings(weights, cohort, fit, random=not others)
         features |= found
         if kept is not None:
             np.savez(kept, **found)  # type: ignore[arg-type]

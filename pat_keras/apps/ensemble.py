@@ -43,10 +43,15 @@ def define_flags() -> flags.FlagValues:
 def ensemble(values: flags.FlagValues) -> None:
     """Combines the runs, writes the ensemble and says how good it is."""
     cli.import_quietly()
+    from pat_keras.apps.inputs import warn
+    from pat_keras.checkpoints.seen import seen_note
     from pat_keras.evaluation.ensemble_run import combine_runs
 
     kept = "".join(f"{values[name].serialize()}\n" for name in ("runs", "combine"))
-    print(_summary(combine_runs(values.runs, values.out, values.combine, flags=kept)))
+    result = combine_runs(values.runs, values.out, values.combine, flags=kept)
+    if seen := result.metrics["seen_in_pretraining"]:
+        warn(seen_note(result.metrics["seen_by"], seen, result.metrics["test"]["n"]))
+    print(_summary(result))
 
 
 def _summary(result: EnsembleResult) -> str:

@@ -41,7 +41,7 @@ def seen_note(weights: str, seen: int, tested: int) -> str:
     """A warning about test people whom pretraining saw."""
     left_out = PRESETS[weights].left_out
     advice = (
-        " Test on those whom it left out: --split=list --test_people=nhanes_2005_2006."
+        f" Test on those whom it left out: --split=list --test_people={left_out.split(',')[0]}."
         if left_out
         else " Weights that did not see them: weights/README.md."
     )

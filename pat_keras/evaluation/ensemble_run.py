@@ -149,6 +149,7 @@ def _score(runs: Sequence[Run], folds: dict[int, _Fold], combine: str, weights: 
         "synthetic": any(run.synthetic for run in runs),
         "split": first.metrics.get("split"),
         "combine": combine,
+        **_seen(runs),
         "test": evaluate(task, tested.y, tested.score, threshold, seed=seed, folds=len(folds)),
     }
     if crossed:
@@ -169,6 +170,13 @@ def _score(runs: Sequence[Run], folds: dict[int, _Fold], combine: str, weights: 
     metrics["baseline"] = {"name": name, **evaluate(task, people.y, people.score, own, seed=seed, folds=len(folds))}
     metrics["difference"] = paired_difference(task, tested.y, tested.score, people.score, seed, folds=len(folds))
     return metrics
+
+
+def _seen(runs: Sequence[Run]) -> dict[str, Any]:
+    """How many test people the pretraining of a member's weights saw: of the member that saw most."""
+    most = max(runs, key=lambda run: run.metrics.get("seen_in_pretraining") or 0)
+    seen = most.metrics.get("seen_in_pretraining") or 0
+    return {"seen_in_pretraining": seen, **({"seen_by": most.config["weights"]} if seen else {})}
 
 
 def _tested(folds: dict[int, _Fold], weights: np.ndarray | None = None) -> tuple[People, float | np.ndarray | None]:

@@ -14,13 +14,12 @@ from typing import Any
 
 import polars as pl
 
-from pat_keras.checkpoints.seen import seen_note
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split
 from pat_keras.evaluation.baseline import fit_baseline
 from pat_keras.evaluation.individuals import keep_individuals
-from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits, tested_and_seen
+from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits, say_if_seen, tested_and_seen
 from pat_keras.evaluation.report import write_report
 from pat_keras.evaluation.run_writer import Outcome, RunWriter
 from pat_keras.evaluation.scoring import Predictions, predictions_table, score_run
@@ -102,9 +101,7 @@ def finetune(
         groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training
     shown = checked_shown(data, report_people, report_columns)
     check_start(config, cohort.length, data.activity)
-    tested, seen = tested_and_seen(data, parts, config)
-    if seen:
-        say(seen_note(config.weights, seen, tested))
+    say_if_seen(data, parts, config, say)
     writer = None if out is None else RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     return run_splits(data, parts, config, writer, watcher, shown=shown)
 

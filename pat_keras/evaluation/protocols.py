@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pat_keras.checkpoints.seen import seen_in_pretraining
+from pat_keras.checkpoints.seen import seen_in_pretraining, seen_note
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data import splits
 from pat_keras.data.assembly import recording_groups
@@ -218,6 +218,13 @@ def tested_and_seen(data: LabelledData, parts: Sequence[Split], config: Finetune
     """How many people are tested, and how many of them the pretraining of the weights saw."""
     people = {str(person) for part in parts for person in data.participant_id[part.test]}
     return len(people), seen_in_pretraining(config.weights, data.cohort.metadata.get("source"), people)
+
+
+def say_if_seen(data: LabelledData, parts: Sequence[Split], config: FinetuneConfig, say: Callable[[str], None]) -> None:
+    """Warn where the pretraining of the weights saw some of those who are tested."""
+    tested, seen = tested_and_seen(data, parts, config)
+    if seen:
+        say(seen_note(config.weights, seen, tested))
 
 
 def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> None:

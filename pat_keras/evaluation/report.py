@@ -128,7 +128,8 @@ def _opening(run: Run) -> str:
             "about any real person, illness or model.",
         )
     if seen := run.metrics.get("seen_in_pretraining"):
-        banner += page.banner("Not held out from pretraining", seen_note(run.config["weights"], seen, test.get("n")))
+        weights = run.metrics.get("seen_by") or run.config["weights"]  # an ensemble names its member's
+        banner += page.banner("Not held out from pretraining", seen_note(weights, seen, test.get("n")))
     name, title = next(iter(TITLES[run.task].items()))
     unseen = "who were not learned from in fine-tuning" if seen else "the model had not seen"
     words = f"{title.split(',')[0]} {with_interval(test, name)} on {test.get('n')} people {unseen}."

@@ -23,7 +23,7 @@ from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.errors import RunError
 from pat_keras.evaluation.experiment import run_splits
-from pat_keras.evaluation.protocols import labelled_data, make_splits
+from pat_keras.evaluation.protocols import labelled_data, make_splits, say_if_seen
 from pat_keras.evaluation.run_files import write_json, write_text
 from pat_keras.evaluation.run_writer import RunWriter
 from pat_keras.evaluation.sealing import seal
@@ -82,7 +82,7 @@ def tune(
         flags: text of flags.txt; no such file if empty.
         data_flags: lines of flags that name the data, for best.flags.
         watcher: told about training progress.
-        say: told about data that look wrongly scaled.
+        say: told about data that look wrongly scaled, and about test people whom the pretraining of the weights saw.
         report_people, report_columns: see `experiment.finetune`.
 
     Raises:
@@ -102,6 +102,7 @@ def tune(
         groups_of(data.cohort, column)
     shown = checked_shown(data, report_people, report_columns)
     check_start(config, cohort.length, data.activity)
+    say_if_seen(data, parts, config, say)
     writer = RunWriter(pathlib.Path(out), config, data, parts, flags, resume)
     with _locked(writer.folder), Storage(writer.folder / "trials.db") as storage:
         searcher = Searcher(config, settings, space, objective, storage, watcher)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.checkpoints.seen import seen_in_pretraining, seen_note
 from pat_keras.data.people import read_people
 
@@ -33,3 +34,10 @@ def test_people_seen(weights: str, source: str | None, people: list[str], seen: 
 def test_says_where_to_test() -> None:
     assert "--test_people=nhanes_2005_2006" in seen_note("pat_small_nhanes2005", 3, 9)
     assert seen_note("pat_large_29k", 3, 9).startswith("3 of 9 test people were in the pretraining of pat_large_29k")
+
+
+def test_the_advice_is_a_list_of_people_whom_pretraining_left_out() -> None:
+    for name, preset in PRESETS.items():
+        if preset.left_out:
+            listed = seen_note(name, 1, 2).split("--test_people=")[1].rstrip(".")
+            assert seen_in_pretraining(name, "NHANES 2005-2006", read_people(listed).test) == 0

@@ -327,3 +327,23 @@ def test_refused_before_anything_is_written(runs, tmp_path, capsys) -> None:
         assert _ensemble(*arguments) == 2
         assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# --- weights that saw who is tested ---
+
+
+def test_tells_of_people_whom_a_member_s_pretraining_saw(runs, tmp_path, capsys) -> None:
+    marked = [pathlib.Path(shutil.copytree(run, tmp_path / run.name)) for run in runs]
+    for name, changes in (("metrics", {"seen_in_pretraining": 4}), ("config", {"weights": "pat_small_nhanes2005"})):
+        path = marked[1] / f"{name}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    assert main(["pat-ensemble", f"--runs={marked[0]},{marked[1]}", f"--out={tmp_path / 'both'}"]) == 0
+    said = "4 of 9 test people were in the pretraining of pat_small_nhanes2005"
+    assert said in capsys.readouterr().err
+    assert json.loads((tmp_path / "both" / "metrics.json").read_text())["seen_in_pretraining"] == 4
+    assert said in (tmp_path / "both" / "report.html").read_text()
+
+
+def test_nothing_is_told_of_members_that_saw_nobody(stacked) -> None:
+    assert stacked.metrics["seen_in_pretraining"] == 0 and "seen_by" not in stacked.metrics
+    assert "Not held out from pretraining" not in (stacked.folder / "report.html").read_text()

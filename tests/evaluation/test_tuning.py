@@ -189,6 +189,29 @@ def test_real_training_finds_the_rate_that_learns(cohort, tmp_path) -> None:
     assert result.config.head_learning_rate == 0.01
 
 
+def test_tells_of_people_whom_pretraining_saw(cohort, monkeypatch, tmp_path) -> None:
+    survey = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "source": "NHANES 2005-2006"})
+    said: list[str] = []
+
+    class Stop(Exception):
+        """Before anything is trained."""
+
+    def stop(message: str) -> None:
+        said.append(message)
+        raise Stop
+
+    with pytest.raises(Stop):
+        tune(
+            survey,
+            "label",
+            _config(weights="pat_small_nhanes2005"),
+            TuneSettings(search=(_RATES,)),
+            out=tmp_path / "run",
+            say=stop,
+        )
+    assert "test people were in the pretraining of pat_small_nhanes2005" in said[0]
+
+
 # --- outer folds ---
 
 
