@@ -193,14 +193,14 @@ def test_tells_of_people_whom_pretraining_saw(cohort, monkeypatch, tmp_path) -> 
     survey = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "source": "NHANES 2005-2006"})
     said: list[str] = []
 
-    class Stop(Exception):
+    class StopError(Exception):
         """Before anything is trained."""
 
     def stop(message: str) -> None:
         said.append(message)
-        raise Stop
+        raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         tune(
             survey,
             "label",
