@@ -228,7 +228,7 @@ def _summary(result: PretrainResult) -> str:
         f"{'mean of the visible minutes of the person':<42}{found['person_mean']:.4f}",
         f"{'mean day of the training people':<42}{found['mean_day']:.4f}",
         *(
-            [f"{'halves of weeks nearest to their other half':<42}{found['people_told_apart']:.1%}"]
+            [f"{'half weeks nearest to their other half':<42}{found['people_told_apart']:.1%}"]
             if "people_told_apart" in found
             else []
         ),

@@ -48,7 +48,7 @@ def render(
     alt = f"Loss of training and validation over {len(history)} epochs."
     sections = [
         Section("Results", _results(found)),
-        Section("Training", page.figure(history_figure(history), "history", alt) + _of_curves(found)),
+        Section("Training", page.figure(history_figure(history), "history", alt)),
         Section("Data", _data(data)),
         Section("What was run", page.table("Settings", ["Setting", "Value"], _rows(config))),
         Section(
@@ -80,19 +80,11 @@ def _results(found: Mapping[str, Any]) -> str:
     if "people_told_apart" not in found:
         return table
     windows = sum(cohort["windows"] for cohort in columns.values())
+    chance = sum(cohort["share"] / (2 * cohort["windows"] - 1) for cohort in columns.values())
     return table + page.paragraph(
         f"Telling people apart: of two halves of the days of each of the {windows} validation windows, "
-        f"{found['people_told_apart']:.1%} are nearest to their own other half, among all halves of their cohort."
-    )
-
-
-def _of_curves(found: Mapping[str, Any]) -> str:
-    """What the training curve has that the validation curve has not."""
-    if "people_told_apart" not in found:
-        return ""
-    return page.paragraph(
-        "The training loss is that of the minutes and, weighed by person_loss, that of telling people apart; the "
-        "validation loss is that of the minutes alone."
+        f"{found['people_told_apart']:.1%} are nearest to their own other half, among all halves of their cohort (by "
+        f"chance {chance:.1%})."
     )
 
 

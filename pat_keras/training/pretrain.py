@@ -176,7 +176,7 @@ class _Training:
     def _run_epoch(self, watcher: PretrainWatcher) -> Row:
         started, epoch = time.perf_counter(), self.kept.progress.epoch
         order = self.data.epoch_order(self.batch_size, self.config.seed, epoch)
-        loss = self.steps.train(order, watcher.on_step)
+        loss, person = self._train(order, watcher)
         trained = time.perf_counter() - started
         with self.kept.having(self.optimizer.averages if self.config.ema_decay else None):
             held_out = self._held_out_loss()
@@ -188,6 +188,7 @@ class _Training:
             "stage": STAGE,
             "epoch": epoch + 1,
             "loss": loss,
+            **({} if person is None else {"person_loss": person}),
             "validation_loss": held_out,
             "learning_rate": float(ops.convert_to_numpy(self.optimizer.learning_rate)),
             "people_per_second": round(order.size / trained, 1),
@@ -195,6 +196,15 @@ class _Training:
         }
         self.kept.note(row, (-held_out,), weights)
         return row
+
+    def _train(self, order: np.ndarray, watcher: PretrainWatcher) -> tuple[float, float | None]:
+        """The means over the steps of the loss of the minutes, and of that of telling people apart, if it is on."""
+        if self.model.same_person is None:
+            return self.steps.train(order, watcher.on_step), None
+        self.model.person_sum.assign(0.0)
+        total = self.steps.train(order, watcher.on_step)
+        person = float(ops.convert_to_numpy(self.model.person_sum)) / len(order)
+        return total - self.model.person_weight * person, person
 
     def _held_out_loss(self) -> float:
         return sum(part.share * self._loss_of(part.x, part.permutation) for part in self.data.held_out)

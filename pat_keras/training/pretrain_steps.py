@@ -58,6 +58,10 @@ class Reconstruction(keras.Model):
         shape = autoencoder.encoder.config
         self.person_weight = person_weight(config, length, shape.patch_size)
         self.same_person = SamePerson(length, shape.patch_size, shape.embed_dim) if self.person_weight else None
+        if self.same_person is not None:
+            # Of the training steps since somebody set it to 0: what of the losses was not about minutes.
+            self.person_sum = self.add_weight(name="person_sum", shape=(), dtype="float32", trainable=False)
+            self.person_sum.assign(0.0)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
@@ -69,7 +73,9 @@ class Reconstruction(keras.Model):
         if not training or self.same_person is None:
             return loss
         # Of weeks as they are: shifted alike, two halves would be known by their shift.
-        return loss + self.person_weight * self.same_person(*self.halves(x, self.masks, training))
+        person = self.same_person(*self.halves(x, self.masks, training))
+        self.person_sum.assign_add(person)
+        return loss + self.person_weight * person
 
     def halves(self, x: Any, seed: keras.random.SeedGenerator, training: bool | None = None) -> list[Any]:
         """Tokens of the two halves of each person's days that `same_person` draws: (B, T) -> twice (B, V, D)."""
