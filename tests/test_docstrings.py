@@ -15,19 +15,7 @@ import pat_keras as pat
 
 # What has no example: constants and errors, which say it themselves; tuning and pretraining, which take long; the two
 # configs that are in the examples of others.
-# What `explain` puts together: its example runs them, and notebooks/05_explain.ipynb shows each.
-EXPLAINING = {
-    "ExplainedModel",
-    "attention_profile",
-    "attention_rollout",
-    "compare_profiles",
-    "deletion_changes",
-    "deletion_test",
-    "input_x_gradient",
-    "integrated_gradients",
-    "occlusion",
-}
-WITHOUT = EXPLAINING | {
+WITHOUT = {
     "__version__",
     "BASELINES",
     "PRESETS",

@@ -41,6 +41,14 @@ def attention_profile(model: Any, x: np.ndarray, block: int = -1) -> np.ndarray:
 
     Raises:
         ConfigError: for a model without attention, a block that is not there, or an x that does not fit.
+
+    Example:
+        >>> import pat_keras as pat
+        >>> model = pat.PATClassifier(pat.EncoderConfig.small())
+        >>> weeks = pat.simulate_cohort(n_people=4, days=1).activity / 1000
+        >>> profile = pat.attention_profile(model, weeks)
+        >>> profile.shape, bool(abs(profile.sum(axis=1) - 1).max() < 1e-5)
+        ((4, 80), True)
     """
     encoder = encoder_of(model)
     number = _block_number(encoder, block)
@@ -67,6 +75,14 @@ def attention_rollout(model: Any, x: np.ndarray) -> np.ndarray:
 
     Raises:
         ConfigError: for a model without attention, or an x that does not fit.
+
+    Example:
+        >>> import pat_keras as pat
+        >>> model = pat.PATClassifier(pat.EncoderConfig.small())
+        >>> weeks = pat.simulate_cohort(n_people=4, days=1).activity / 1000
+        >>> followed = pat.attention_rollout(model, weeks)
+        >>> followed.shape, bool(abs(followed.sum(axis=1) - 1).max() < 1e-5)
+        ((4, 80), True)
     """
     encoder = encoder_of(model)
 

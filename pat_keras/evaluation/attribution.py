@@ -55,6 +55,14 @@ def input_x_gradient(
 
     Raises:
         ConfigError: if x does not fit the model, or the backend has no gradients here.
+
+    Example:
+        >>> import pat_keras as pat
+        >>> model = pat.PATClassifier(pat.EncoderConfig.small())
+        >>> weeks = pat.simulate_cohort(n_people=4, days=1).activity / 1000
+        >>> found = pat.input_x_gradient(model, weeks)
+        >>> found.minutes.shape, found.score.shape
+        ((4, 1440), (4,))
     """
     return Attribution(*ExplainedModel.of(model).along(x, np.ones(1), np.ones(1), classes))
 
@@ -78,6 +86,14 @@ def integrated_gradients(
 
     Raises:
         ConfigError: if x does not fit the model, steps is less than 1, or the backend has no gradients here.
+
+    Example:
+        >>> import pat_keras as pat
+        >>> model = pat.PATClassifier(pat.EncoderConfig.small())
+        >>> weeks = pat.simulate_cohort(n_people=4, days=1).activity / 1000
+        >>> found = pat.integrated_gradients(model, weeks, steps=32)
+        >>> bool(abs(found.gap).max() < 0.1)  # the minutes sum to the score, less that of the reference
+        True
     """
     if steps < 1:
         raise ConfigError(f"integrated_gradients: steps is {steps}, expected 1 or more.")

@@ -104,6 +104,16 @@ def deletion_changes(
 
     Raises:
         ConfigError: if x or the importances do not fit, the share is not between 0 and 1, or draws is less than 1.
+
+    Example:
+        >>> import numpy as np
+        >>> import pat_keras as pat
+        >>> model = pat.PATClassifier(pat.EncoderConfig.small())
+        >>> weeks = pat.simulate_cohort(n_people=4, days=1).activity / 1000
+        >>> guess = np.random.default_rng(0).random((4, 24))  # an explanation that knows nothing
+        >>> changes = pat.deletion_changes(model, weeks, {"guess": guess}, draws=2)
+        >>> changes["guess"].named.shape
+        (4,)
     """
     view, clock = ExplainedModel.of(model), clock or Clock(np.shape(x)[1])
     _check(x, importances, clock, share, draws)
@@ -131,6 +141,15 @@ def deletion_test(
         share: as it was for the changes.
         draws: as they were.
         seed: of the bootstrap over people.
+
+    Example:
+        >>> import numpy as np
+        >>> import pat_keras as pat
+        >>> from pat_keras.evaluation.deletion import Changes
+        >>> changes = Changes(named=np.array([0.9, 1.1, 1.0]), random=np.array([0.4, 0.6, 0.5]))
+        >>> found = pat.deletion_test(changes)
+        >>> round(found.ratio, 2), found.passed  # named hours matter twice as much as random ones
+        (2.0, True)
     """
     count = len(changes.named)
     ids = np.arange(count).astype(str) if participant_id is None else participant_id

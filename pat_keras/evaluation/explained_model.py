@@ -43,6 +43,14 @@ class ExplainedModel:
 
     Raises:
         ConfigError: for no model, models of different tasks, or hiding that a model can't do.
+
+    Example:
+        >>> import pat_keras as pat
+        >>> model = pat.PATClassifier(pat.EncoderConfig.small())
+        >>> weeks = pat.simulate_cohort(n_people=4, days=1).activity / 1000
+        >>> explained = pat.ExplainedModel(model, typical=weeks)
+        >>> explained.score(weeks).shape
+        (4,)
     """
 
     def __init__(

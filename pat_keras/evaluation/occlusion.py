@@ -51,6 +51,14 @@ def occlusion(
 
     Raises:
         ConfigError: if x does not fit the model.
+
+    Example:
+        >>> import pat_keras as pat
+        >>> model = pat.PATClassifier(pat.EncoderConfig.small())
+        >>> weeks = pat.simulate_cohort(n_people=4, days=1).activity / 1000
+        >>> found = pat.occlusion(model, weeks)
+        >>> found.hours.shape, found.days.shape
+        ((4, 24), (4, 1))
     """
     view, clock = ExplainedModel.of(model), clock or Clock(np.shape(x)[1])
     classes = view.classes(x) if classes is None else classes

@@ -118,6 +118,15 @@ def compare_profiles(
 
     Raises:
         LabelError: if there are not two groups or more, each of 5 people or more.
+
+    Example:
+        >>> import numpy as np
+        >>> import pat_keras as pat
+        >>> days = np.random.default_rng(0).normal(size=(40, 24))
+        >>> days[20:, 8:10] += 3  # the second group's mornings
+        >>> found = pat.compare_profiles(days, np.repeat([0, 1], 20), ["0", "1"])
+        >>> [(window.start, window.end) for window in found.windows]
+        [(8, 10)]
     """
     counts = np.bincount(group, minlength=len(names))
     if len(names) < 2 or counts.min() < LEAST_PEOPLE:
