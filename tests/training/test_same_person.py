@@ -116,11 +116,12 @@ def test_a_shift_of_the_week_does_not_give_a_person_away() -> None:
 
 def test_the_losses_are_told_one_by_one() -> None:
     """The training loss is of minutes alone, like that of the people held out."""
-    with_it, without = (pretrain([_source()], _config(person_loss=w, learning_rate=1e-9)).history for w in (2.0, 0.0))
-    for row, other in zip(with_it, without, strict=True):
-        assert row["loss"] == pytest.approx(other["loss"], rel=0.05)
-        assert row["person_loss"] == pytest.approx(np.log(2 * 8 - 1), rel=0.3)
-        assert "person_loss" not in other
+    results = [pretrain([_source()], _config(person_loss=w, learning_rate=1e-9, epochs=1)) for w in (2.0, 0.0)]
+    row, other = (result.history[0] for result in results)
+    assert row["loss"] == pytest.approx(other["loss"], rel=0.05)
+    assert row["person_loss"] == pytest.approx(np.log(2 * 8 - 1), rel=0.3)
+    assert "person_loss" not in other
+    assert ["people_told_apart" in result.validation for result in results] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +133,9 @@ def test_where_nothing_is_said(minutes: int, expected: float) -> None:
     assert person_weight(PretrainConfig.original(), minutes, 18) == 0.0
 
 
-def test_without_it_nothing_changes() -> None:
-    """The same random numbers are drawn, in the same order, whether or not the loss is known to the program."""
+def test_without_it_there_is_nothing_more_to_learn() -> None:
     model = _reconstruction(_config(person_loss=0.0))
     assert model.same_person is None and len(model.trainable_variables) == len(model.autoencoder.trainable_variables)
-    found = pretrain([_source()], _config(person_loss=0.0))
-    assert "people_told_apart" not in found.validation
 
 
 def test_the_weight_weighs() -> None:
