@@ -75,6 +75,11 @@ def split_patches(x: Any, patch_size: int) -> Any:
     return ops.reshape(x, (batch, minutes // patch_size, patch_size))
 
 
+def known_patches(patches: Any) -> Any:
+    """Those with a known minute, NaN = missing: (B, N, P) -> (B, N) float32, 1 or 0."""
+    return ops.cast(ops.any(ops.logical_not(ops.isnan(patches)), axis=-1), "float32")
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
 class LinearPatchEmbedding(layers.Layer):
     """Each patch's minutes through one Dense layer: (B, T) -> (B, N, D). The published checkpoints' embedding."""

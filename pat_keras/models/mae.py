@@ -14,7 +14,7 @@ from keras import layers, ops
 from pat_keras.config import ORDERS, OUTPUTS, WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.encoder import PATEncoder, compile_by_default
-from pat_keras.models.layers import PACKAGE, TransformerBlock, positions, split_patches
+from pat_keras.models.layers import PACKAGE, TransformerBlock, known_patches, positions, split_patches
 
 # Of the kernels of `start_mimetic`. 1 and 1.7 were tried (PAT-S): from 1.7 the loss fell sooner.
 MIMETIC_GAIN = 1.7
@@ -134,8 +134,7 @@ class PATMaskedAutoencoder(keras.Model):
         batch, count, _ = ops.shape(patches)
         if shared:
             return ops.argsort(keras.random.uniform((count,), dtype="float32", seed=seed))
-        known = ops.any(ops.logical_not(ops.isnan(patches)), axis=-1)  # (B, N)
-        keys = keras.random.uniform((batch, count), dtype="float32", seed=seed) + ops.cast(known, "float32")
+        keys = keras.random.uniform((batch, count), dtype="float32", seed=seed) + known_patches(patches)
         return ops.argsort(keys, axis=1)
 
     def call(self, x: Any, permutation: Any, training: bool | None = None) -> Any:

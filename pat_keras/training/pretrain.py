@@ -241,9 +241,8 @@ class _Training:
 
     def best(self) -> list[np.ndarray]:
         """The best weights of the autoencoder alone, in the order of its trainable variables."""
-        kept = zip(self.model.trainable_variables, self.kept.best_weights, strict=True)
-        values = {id(variable): weights for variable, weights in kept}
-        return [values[id(variable)] for variable in self.model.autoencoder.trainable_variables]
+        self.kept.assign(self.kept.best_weights)
+        return [np.array(ops.convert_to_numpy(v)) for v in self.model.autoencoder.trainable_variables]
 
     def _variables(self) -> dict[str, list[Any]]:
         # Not `model.variables`, which under some backends has the running mean of the loss in it.

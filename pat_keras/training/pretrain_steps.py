@@ -60,8 +60,9 @@ class Reconstruction(keras.Model):
         self.same_person = SamePerson(length, shape.patch_size, shape.embed_dim) if self.person_weight else None
         if self.same_person is not None:
             # Of the training steps since somebody set it to 0: what of the losses was not about minutes.
-            self.person_sum = self.add_weight(name="person_sum", shape=(), dtype="float32", trainable=False)
-            self.person_sum.assign(0.0)
+            self.person_sum = self.add_weight(
+                name="person_sum", shape=(), initializer="zeros", dtype="float32", trainable=False
+            )
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:

@@ -19,6 +19,7 @@ from keras import layers, ops
 
 from pat_keras.config.pretrain import PERSON_LOSS, PretrainConfig
 from pat_keras.errors import ConfigError
+from pat_keras.models.layers import known_patches
 from pat_keras.training.augmentation import DAY_MINUTES
 
 # Widths of the projection, which is left behind after pretraining.
@@ -81,7 +82,7 @@ class SamePerson(layers.Layer):
         people, count, _ = ops.shape(patches)
         places = ops.argsort(keras.random.uniform((people, self._days), dtype="float32", seed=seed), axis=1)
         first = ops.repeat(ops.cast(places < self._half, "float32"), self._patches_a_day, axis=1)  # (B, N)
-        known = ops.cast(ops.any(ops.logical_not(ops.isnan(patches)), axis=-1), "float32")
+        known = known_patches(patches)
         drawn = []
         for half in (first, 1.0 - first):
             keys = keras.random.uniform((people, count), dtype="float32", seed=seed) + half * (1.0 + known)

@@ -189,7 +189,7 @@ def test_real_training_finds_the_rate_that_learns(cohort, tmp_path) -> None:
     assert result.config.head_learning_rate == 0.01
 
 
-def test_tells_of_people_whom_pretraining_saw(cohort, monkeypatch, tmp_path) -> None:
+def test_tells_of_people_whom_pretraining_saw(cohort, tmp_path) -> None:
     survey = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "source": "NHANES 2005-2006"})
     said: list[str] = []
 

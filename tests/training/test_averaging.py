@@ -12,7 +12,8 @@ import pytest
 from pat_keras.checkpoints.store import load_state
 from pat_keras.training import loop
 from pat_keras.training.averaging import EqualAverage
-from tests.training.test_loop import StopError, StopsAfter, _config, _equal, _train, _untimed
+from tests.training.stopping import StopError, StopsAfter
+from tests.training.test_loop import _config, _equal, _train, _untimed
 
 _EPOCHS = 6
 

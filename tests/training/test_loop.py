@@ -18,6 +18,7 @@ from pat_keras.training import loop
 from pat_keras.training.loop import Watcher, train_stage
 from pat_keras.training.optimizers import make_optimizer
 from pat_keras.training.validation import Part, mean_loss, participant_auc, predict
+from tests.training.stopping import StopError, StopsAfter
 
 _LOSSES = {
     "binary": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
@@ -104,30 +105,6 @@ def test_order_differs_every_epoch_and_all_repeats_under_the_seed() -> None:
 
 
 # --- stop and go on ---
-
-
-class StopError(Exception):
-    """Stands for a kill."""
-
-
-class StopsAfter(Watcher):
-    """Stops in the middle of an epoch, or between its end and the next."""
-
-    def __init__(self, epochs: int = 0, steps: int = 0) -> None:
-        self.epochs, self.steps, self.ended = epochs, steps, 0
-
-    def on_step(self) -> None:
-        self.steps -= 1
-        if self.steps == 0:
-            raise StopError
-
-    def on_epoch(self, row) -> None:
-        self.epochs -= 1
-        if self.epochs == 0:
-            raise StopError
-
-    def on_end(self) -> None:
-        self.ended += 1
 
 
 @functools.cache

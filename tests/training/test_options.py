@@ -20,7 +20,8 @@ from pat_keras.training.finetune import Fitted, class_weights, train_split
 from pat_keras.training.loop import Watcher
 from pat_keras.training.start import check_start
 from tests.small import small_cohort, small_config
-from tests.training.test_loop import StopError, StopsAfter, _untimed
+from tests.training.stopping import StopError, StopsAfter
+from tests.training.test_loop import _untimed
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,10 @@ from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import CohortError, ConfigError, RunError
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training import pretrain as module
-from pat_keras.training.pretrain import Pretrained, PretrainWatcher, build_autoencoder, pretrain
+from pat_keras.training.pretrain import Pretrained, build_autoencoder, pretrain
 from pat_keras.training.pretrain_data import Source
 from pat_keras.training.pretrain_steps import Reconstruction
+from tests.training.stopping import StopError, StopsAfter
 
 MINUTES = 720
 
@@ -68,27 +69,6 @@ def _untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 # --- stop and go on ---
-
-
-class StopError(Exception):
-    """Stands for a kill."""
-
-
-class StopsAfter(PretrainWatcher):
-    """Stops within an epoch, or between its end and the next."""
-
-    def __init__(self, epochs: int = 0, steps: int = 0) -> None:
-        self.epochs, self.steps = epochs, steps
-
-    def on_step(self) -> None:
-        self.steps -= 1
-        if self.steps == 0:
-            raise StopError
-
-    def on_epoch(self, row: dict[str, Any]) -> None:
-        self.epochs -= 1
-        if self.epochs == 0:
-            raise StopError
 
 
 @functools.cache

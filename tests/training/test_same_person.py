@@ -14,10 +14,12 @@ from pat_keras.config import EncoderConfig, PretrainConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.layers import split_patches
 from pat_keras.models.mae import PATMaskedAutoencoder
-from pat_keras.training.pretrain import Pretrained, PretrainWatcher, pretrain
+from pat_keras.training.pretrain import pretrain
 from pat_keras.training.pretrain_data import Source
 from pat_keras.training.pretrain_steps import Reconstruction
 from pat_keras.training.same_person import TEMPERATURE, SamePerson, person_weight
+from tests.training.stopping import StopError, StopsAfter
+from tests.training.test_pretrain import _bytes
 
 DAY = 1440
 MINUTES = 3 * DAY
@@ -46,10 +48,6 @@ def _weeks(people: int, seed: int) -> np.ndarray:
 
 def _source(people: int = 16) -> Source:
     return Source("days", _weeks(people, 0), _weeks(8, 1))
-
-
-def _bytes(result: Pretrained) -> list[bytes]:
-    return [weights.tobytes() for weights in result.autoencoder.get_weights()]
 
 
 def _reconstruction(config: PretrainConfig) -> Reconstruction:
@@ -153,19 +151,10 @@ def _same_start(config: PretrainConfig) -> Reconstruction:
     return _reconstruction(config)
 
 
-class StopError(Exception):
-    """Stands for a kill."""
-
-
-class _Stops(PretrainWatcher):
-    def on_epoch(self, row: dict[str, Any]) -> None:
-        raise StopError
-
-
 def test_resumed_is_the_same_as_never_stopped(tmp_path: pathlib.Path) -> None:
     whole = pretrain([_source()], _config())
     with pytest.raises(StopError):
-        pretrain([_source()], _config(), tmp_path, _Stops(), save_seconds=0)
+        pretrain([_source()], _config(), tmp_path, StopsAfter(epochs=1), save_seconds=0)
     resumed = pretrain([_source()], _config(), tmp_path, save_seconds=0)
     assert _bytes(resumed) == _bytes(whole)
     assert resumed.validation == whole.validation
