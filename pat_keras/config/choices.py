@@ -22,3 +22,4 @@ RECALIBRATION = ("none", "prior", "platt")
 MONITORS = ("auto", "auc", "loss")
 PRECISIONS = ("float32", "mixed_bfloat16")
 JIT = ("auto", "on", "off")
+EXPORTS = ("onnx", "saved_model")  # what pat-export writes

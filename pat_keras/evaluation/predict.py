@@ -66,32 +66,42 @@ def predict(
         ['participant_id', 'windows', 'probability']
     """
     folder = pathlib.Path(run_folder)
+    ensemble, trained_on = load_models_of(folder)
+    check_measured_alike(folder, trained_on, cohort.length, cohort.metadata, say)
+    if cohort.content_hash() in trained_on.content_hashes:
+        say("these are the data that the run was trained on: what it predicts of people it has seen is no test of it.")
+    activity = cohort.activity
+    if repair_fixed_scaling is not None:
+        activity = undo_fixed_scaling(activity, *repair_fixed_scaling)
+    missing = int(np.isnan(activity).any(axis=1).sum())
+    if missing and not trained_on.masks:
+        raise CohortError(
+            f"{cohort.metadata['source']}: {missing} of {len(activity)} windows have missing minutes, expected none. "
+            "Prepare the cohort with complete windows, or train with --missing=mask."
+        )
+    finding = detect_scaling(activity)
+    if finding is not None and (trained_on.scales or finding.kind == "fixed"):
+        say(finding.message)
+    columns = _scores(ensemble, trained_on.class_names, activity)
+    windows = cohort.table.select("participant_id", "window", "start").with_columns(**columns)
+    grouped = windows.group_by("participant_id", maintain_order=True)
+    people = grouped.agg(pl.len().alias("windows"), *(pl.col(name).mean() for name in columns))
+    return Predictions(windows, people)
+
+
+def load_models_of(folder: pathlib.Path) -> tuple[PATEnsemble, TrainedOn]:
+    """The models of a finished run or of an ensemble as one, and what they were trained on.
+
+    Raises:
+        RunError, CheckpointError: if the run is not finished, its files are damaged, or nobody knows the latter.
+    """
     ensemble = PATEnsemble.load(folder) if (folder / MANIFEST).exists() else PATEnsemble.from_runs([folder])
     if ensemble.trained_on is None:
         raise RunError(
             f"{folder}: the ensemble does not say what its models were trained on, expected one that was made from "
             "runs (pat-ensemble, PATEnsemble.from_runs). Call its own predict_proba, or make it again."
         )
-    check_measured_alike(folder, ensemble.trained_on, cohort.length, cohort.metadata, say)
-    if cohort.content_hash() in ensemble.trained_on.content_hashes:
-        say("these are the data that the run was trained on: what it predicts of people it has seen is no test of it.")
-    activity = cohort.activity
-    if repair_fixed_scaling is not None:
-        activity = undo_fixed_scaling(activity, *repair_fixed_scaling)
-    missing = int(np.isnan(activity).any(axis=1).sum())
-    if missing and not ensemble.trained_on.masks:
-        raise CohortError(
-            f"{cohort.metadata['source']}: {missing} of {len(activity)} windows have missing minutes, expected none. "
-            "Prepare the cohort with complete windows, or train with --missing=mask."
-        )
-    finding = detect_scaling(activity)
-    if finding is not None and (ensemble.trained_on.scales or finding.kind == "fixed"):
-        say(finding.message)
-    columns = _scores(ensemble, ensemble.trained_on.class_names, activity)
-    windows = cohort.table.select("participant_id", "window", "start").with_columns(**columns)
-    grouped = windows.group_by("participant_id", maintain_order=True)
-    people = grouped.agg(pl.len().alias("windows"), *(pl.col(name).mean() for name in columns))
-    return Predictions(windows, people)
+    return ensemble, ensemble.trained_on
 
 
 def _scores(ensemble: PATEnsemble, class_names: tuple[str, ...], activity: np.ndarray) -> dict[str, np.ndarray]:

@@ -34,10 +34,10 @@ def write_csv(path: pathlib.Path, table: pl.DataFrame) -> None:
         table.write_csv(temporary)
 
 
-def versions() -> dict[str, str]:
-    """Of what computes: this package, Python, the machine, and the packages of ours that are installed."""
+def versions(*more: str) -> dict[str, str]:
+    """Of what computes: this package, Python, the machine, and the packages of ours, and `more`, that are installed."""
     found = {"pat_keras": __version__, "python": platform.python_version(), "machine": platform.machine()}
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *more):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

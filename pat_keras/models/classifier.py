@@ -98,7 +98,10 @@ class PATClassifier(Predictor):
         x = self.prepare(x)
         if self.min_worn_share is None:
             return self.encoder.pool(x, training)
-        return self.encoder.pool(x, training, ops.logical_not(ops.isnan(x)), self.min_worn_share)
+        missing = ops.isnan(x)
+        # The encoder does it as well, but not by isnan itself; see `Standardization` for why that matters.
+        x = ops.where(missing, 0.0, x)
+        return self.encoder.pool(x, training, ops.logical_not(missing), self.min_worn_share)
 
     def call_head(self, pooled: Any, training: bool | None = None) -> Any:
         """The head alone, on pooled tokens: (B, D) -> (B, C). Those of a frozen encoder need computing only once."""

@@ -100,7 +100,7 @@ class BaselineNetwork(Predictor):
         """(B, T) -> logits (B, C); regression: values (B, 1)."""
         self.check_input(tuple(x.shape))
         x = self.prepare(x)
-        x = ops.where(ops.isnan(x), ops.zeros_like(x), x)
+        x = ops.where(ops.isnan(x), 0.0, x)
         x = ops.reshape(ops.cast(x, self.compute_dtype), (-1, *self.input_shape_of_stack))
         for layer in self.stack:
             x = layer(x, training=training) if isinstance(layer, layers.Dropout) else layer(x)

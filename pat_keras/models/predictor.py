@@ -126,6 +126,13 @@ class Predictor(keras.Model):
             weight.assign(np.array(ops.convert_to_numpy(trained)))  # a copy: JAX gives up arrays it was handed
         return raw
 
+    def in_float32(self: Self) -> Self:
+        """A copy of this model that computes in float32 throughout, whatever it was trained in."""
+        copy = type(self).from_config(_in_float32(self.get_config()))
+        for weight, own in zip(copy.weights, self.weights, strict=True):
+            weight.assign(np.array(ops.convert_to_numpy(own)))
+        return copy
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         standardization = self.standardization
@@ -146,3 +153,12 @@ class Predictor(keras.Model):
         if standardization is not None:
             standardization = keras.saving.deserialize_keras_object(standardization)
         return cls(**{**config, "standardization": standardization})
+
+
+def _in_float32(config: Any) -> Any:
+    """A model's config with every policy of precision in it replaced."""
+    if isinstance(config, list):
+        return [_in_float32(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {key: "float32" if key == "dtype" else _in_float32(value) for key, value in config.items()}

@@ -77,14 +77,17 @@ class Standardization(layers.Layer):
                     f"Give windows of {self.length} minutes, as in training."
                 )
             return (x - self.mean) / self.scale
-        known = ops.logical_not(ops.isnan(x))
-        share = ops.mean(ops.cast(known, "float32"), axis=1, keepdims=True)  # 0 for a recording without a minute: NaN
-        mean = ops.mean(ops.where(known, x, 0.0), axis=1, keepdims=True) / share
-        squares = ops.where(known, ops.square(x - mean), 0.0)
+        # The choices below hang on isnan itself: converters to ONNX make any other one a product with 0 and 1, and 0
+        # times NaN is NaN.
+        missing = ops.isnan(x)
+        known = ops.cast(ops.logical_not(missing), "float32")
+        share = ops.mean(known, axis=1, keepdims=True)  # 0 for a recording without a minute: NaN
+        mean = ops.mean(ops.where(missing, 0.0, x), axis=1, keepdims=True) / share
+        squares = ops.where(missing, 0.0, ops.square(x - mean))
         scale = ops.sqrt(ops.mean(squares, axis=1, keepdims=True) / share)
         # A constant recording's deviation is zero but for rounding; as in `Standardizer`, it then counts as 1.
         constant = scale <= 1e-6 * ops.maximum(ops.abs(mean), 1.0)
-        return (x - mean) / ops.where(constant, ops.ones_like(scale), scale)
+        return (x - mean) / ops.where(constant, 1.0, scale)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -126,12 +129,12 @@ class SavitzkyGolay(layers.Layer):
         start = ops.sum(ops.expand_dims(x[:, :WINDOW], -1) * edge, axis=1)
         end = ops.flip(ops.sum(ops.expand_dims(ops.flip(x[:, -WINDOW:], axis=1), -1) * edge, axis=1), axis=1)
         smoothed = ops.concatenate([start, middle, end], axis=1)
-        return ops.where(missing, ops.full_like(smoothed, float("nan")), smoothed)
+        return ops.where(missing, float("nan"), smoothed)
 
 
 def _filled(x: Any, missing: Any) -> Any:
     """(B, T) with every missing minute filled, as `smooth` does."""
-    zeros = ops.where(missing, ops.zeros_like(x), x)
+    zeros = ops.where(missing, 0.0, x)
     known = ops.cast(ops.logical_not(missing), "float32")
     weeks = ops.sum(zeros, axis=1, keepdims=True) / ops.maximum(ops.sum(known, axis=1, keepdims=True), 1.0)
 
@@ -140,5 +143,5 @@ def _filled(x: Any, missing: Any) -> Any:
         return ops.squeeze(pooled, -1)
 
     share = near(known)
-    level = ops.where(share > 0, near(zeros) / ops.where(share > 0, share, ops.ones_like(share)), weeks)
+    level = ops.where(share > 0, near(zeros) / ops.where(share > 0, share, 1.0), weeks)
     return ops.where(missing, level, x)
