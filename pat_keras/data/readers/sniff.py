@@ -248,7 +248,8 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
         width = sorted(map(len, split))[len(split) // 2]
         if width < 2:
             continue
-        kinds = [kinds_of([row[at] if at < len(row) else "" for row in split]) for at in range(width)]
+        columns = [[row[at] if at < len(row) else "" for row in split] for at in range(width)]
+        kinds = [kinds_of(column, config.missing_values) for column in columns]
         dated = bool({"datetime", "date", "unix"} & set(kinds))
         named = header is not None and set(config.timestamp_column) <= set(_fields(lines[header], mark))
         known = bool(config.timestamp_column) and named
@@ -266,9 +267,12 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
     return best[0]
 
 
-def kinds_of(fields: Sequence[str]) -> str:
-    """What nine tenths of a column's fields are: "datetime", "date", "time", "unix", "number", "text" or "empty"."""
-    filled = [field for field in fields if field]
+def kinds_of(fields: Sequence[str], missing: Sequence[str] = ()) -> str:
+    """What nine tenths of a column's fields are: "datetime", "date", "time", "unix", "number", "text" or "empty".
+
+    Texts in `missing` stand for missing values, and count as little as blanks.
+    """
+    filled = [field for field in fields if field and field not in missing]
     if not filled:
         return "empty"
     kinds = [kind_of(field) or ("number" if is_number(field) else "text") for field in filled]
