@@ -75,7 +75,10 @@ def _limited(study: Study, days: dict[str, int | None]) -> Iterator[Recording | 
 
 
 def keep_days(recording: Recording, days: int) -> Recording:
-    """The recording up to the end of `days` whole days, counted from its first midnight."""
-    start = recording.start
-    seconds = -(start.hour * 3600 + start.minute * 60 + start.second) % 86400 + days * 86400
-    return recording.slice(0, min(len(recording), seconds // recording.epoch_length))
+    """The recording up to the end of `days` whole days, counted from its first midnight.
+
+    A day begins with its first epoch, which may be some seconds after midnight.
+    """
+    start, per_day = recording.start, 86400 // recording.epoch_length
+    epoch_of_day = (start.hour * 3600 + start.minute * 60 + start.second) // recording.epoch_length
+    return recording.slice(0, min(len(recording), -epoch_of_day % per_day + days * per_day))
