@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import unicodedata
 from collections.abc import Iterator
 
 import polars as pl
@@ -45,7 +46,7 @@ def read_days_table(path: str | os.PathLike[str]) -> dict[str, int | None]:
     days: dict[str, int | None] = {}
     for row, (participant_id, text) in enumerate(table.select(ids[0], "days").iter_rows()):
         line = f"{where}, line {row + 2}"
-        person, number = (participant_id or "").strip(), (text or "").strip()
+        person, number = unicodedata.normalize("NFC", (participant_id or "").strip()), (text or "").strip()
         if not person:
             raise RecordingError(f"{line}: {ids[0]} is blank, expected whose days these are. Fill it or drop the line.")
         if person in days:

@@ -110,7 +110,8 @@ def read_label_table(config: LabelConfig) -> LabelTable:
     if not values:
         raise LabelError(
             f"{path}: no column holds numbers beside {config.id_column!r}; found {quoted(raw.columns)}. Make numbers "
-            "of a text by --label_column and --map=yes=1,no=0, or by --positive."
+            "of a text by --label_column and --map=yes=1,no=0, or by --positive; name what stands for a missing value, "
+            "such as refused, by --label_missing_values."
         )
     return LabelTable(pl.DataFrame({"participant_id": ids, **values}), meanings, left_out, path.name)
 
@@ -263,15 +264,18 @@ def join_labels(study: Study, table: LabelTable) -> Study:
 
 def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> Iterator[Recording | Rejection]:
     labelled = set(table.people["participant_id"])
+    alike = {_bare(one): one for one in labelled}
     read: list[str] = []
     for item in recordings:
         read.append(item.participant_id)
         if isinstance(item, Recording) and item.participant_id not in labelled:
-            item = Rejection(item.participant_id, f"no row in {table.where}")
+            other = alike.get(_bare(item.participant_id))
+            detail = f"but one of {other!r}: if that is the same person, write them alike" if other else ""
+            item = Rejection(item.participant_id, f"no row in {table.where}", detail)
         yield item
     if read and not labelled & set(read):
-        zeros = {one.lstrip("0") for one in read} & {one.lstrip("0") for one in labelled}
-        hint = " Without leading zeros some would match: write them alike." if zeros else ""
+        bare = {_bare(one) for one in read} & alike.keys()
+        hint = " Without leading zeros and capital letters some would match: write them alike." if bare else ""
         raise LabelError(
             f"{table.where}: no id is one of a recording: ids such as {quoted(sorted(labelled)[:3])}, expected such as "
             f"{quoted(sorted(read)[:3])}.{hint} Choose another column by --label_id_column, or make the ids alike."
@@ -280,3 +284,8 @@ def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> 
     for person in table.people["participant_id"]:
         if person in without:
             yield Rejection(person, f"in {table.where}, but without a recording")
+
+
+def _bare(participant_id: str) -> str:
+    """An id without what spreadsheets and typists change: leading zeros, and capital letters."""
+    return participant_id.lstrip("0").casefold()

@@ -241,7 +241,10 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
 
 
 def id_texts(ids: pl.Series) -> pl.Series:
-    """Ids as text; of numbers, whole ones without a decimal point, null for others."""
+    """Ids as text; of numbers, whole ones without a decimal point, null for others.
+
+    Unicode is composed (NFC): macOS writes the names of files decomposed, and ids that look alike would differ.
+    """
     if ids.dtype.is_float():
         return (
             ids.to_frame("i")
@@ -253,4 +256,4 @@ def id_texts(ids: pl.Series) -> pl.Series:
             .to_series()
             .cast(pl.String)
         )
-    return ids.cast(pl.String).str.strip_chars()
+    return ids.cast(pl.String).str.strip_chars().str.normalize("NFC")
