@@ -256,4 +256,5 @@ def id_texts(ids: pl.Series) -> pl.Series:
             .to_series()
             .cast(pl.String)
         )
-    return ids.cast(pl.String).str.strip_chars().str.normalize("NFC")
+    texts = ids.cast(pl.String).str.strip_chars()
+    return texts.str.normalize("NFC") if texts.str.contains(r"[^\x00-\x7f]").any() else texts
