@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import io
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -41,7 +42,11 @@ _ACTIVITY = {
     "acceleration": None,
     "value": None,
 }
-_IDS = ("id", "pid", "participant_id", "participant", "subject", "subject_id", "subjectid", "user_id", "userid", "seqn")
+# Names, of small letters and digits alone, of columns that tell whose row it is.
+_PERSON = r"participant|subject|subj|patient|person|proband|respondent|user"
+_ID = re.compile(
+    rf"(p|pp|u|sub|case|client|record|study|{_PERSON})?id|({_PERSON})(no|nr|num|number|code|key|name)?|seqn|ppn"
+)
 UNKNOWN_UNIT = "unknown unit"
 
 
@@ -205,6 +210,10 @@ def _plain(name: str) -> str:
     return name.lower().replace(" ", "")
 
 
+def _is_id(name: str) -> bool:
+    return _ID.fullmatch(re.sub(r"[\W_]", "", name.lower())) is not None
+
+
 def unit_of(config: TableConfig, value_column: str) -> str:
     """The unit that was given, or that a column of this name has."""
     if config.unit is None:
@@ -221,7 +230,7 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
     if config.id_column is None:
         for name in table.columns.columns:
             ids = table.columns[name]
-            if _plain(name) in _IDS and name not in time_columns and 1 < ids.n_unique() <= len(ids) // 10:
+            if _is_id(name) and name not in time_columns and 1 < ids.n_unique() <= len(ids) // 10:
                 raise RecordingError(
                     f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
                     f"of several people. Give --id_column={name}; if it is one person's file, take the column away."

@@ -93,6 +93,10 @@ MALFORMED = {
     "date without time": (columns("t,v", "{t:%Y-%m-%d},{i}"), {}, "no column has dates with times of day"),
     "time without date": (columns("t,v", "{t:%H:%M:%S},{i}"), {}, "no line has a date"),
     "several people": (columns("subject,t,v", "s{t:%M},{t},{i}", 600), {}, "several people. Give --id_column=subject"),
+    **{
+        f"several people by {name}": (columns(f"{name},t,v", "s{t:%M},{t},{i}", 600), {}, f"Give --id_column={name}")
+        for name in ("Participant ID", "record_id", "Patient-Nr.", "STUDYID", "Proband")
+    },
     "blank id": (columns("id,t,v", "x,{t},{i}").replace("x", "", 1), {"id_column": "id"}, "line 2: id is '', expected"),
     "wrong separator": (TEXT, {"separator": "semicolon"}, "no column has numbers; found 'column_1'"),
     "separator of the header": (
