@@ -205,7 +205,7 @@ def _numbers(
 def _mapped(
     column: pl.Series, lines: pl.Series, name: str, mapping: dict[str, float], config: LabelConfig, path: pathlib.Path
 ) -> pl.Series:
-    texts = id_texts(column).fill_null("")
+    texts = id_texts(column).fill_null(column.cast(pl.String)).fill_null("")  # 1.0 is 1, and 1.5 is not missing
     absent = texts.str.to_lowercase().is_in(list(MISSING)) | texts.is_in(list(config.missing_values))
     absent = absent & ~texts.is_in(list(mapping))
     unknown = (~absent & ~texts.is_in(list(mapping))).arg_true()

@@ -167,6 +167,15 @@ def test_damaged_files(tmp_path, suffix):
         read_label_table(LabelConfig(str(path), "id"))
 
 
+def test_a_map_of_numbers_refuses_one_that_it_lacks(tmp_path):
+    path = tmp_path / "labels.parquet"
+    pl.DataFrame({"id": ["a", "b", "c", "d"], "x": [1.0, 1.5, None, float("nan")]}).write_parquet(path)
+    with pytest.raises(LabelError, match=r"line 2: x is '1\.5', which --map=1=0 does not have"):
+        read_label_table(LabelConfig(str(path), "id", ("x",), mapping="1=0"))
+    made = read_label_table(LabelConfig(str(path), "id", ("x",), mapping="1=0,1.5=1"))
+    assert made.people["x"].to_list() == [0, 1, None, None]
+
+
 def test_parsing():
     assert PositiveRule.parse("a b >= 1e-3") == PositiveRule("a b >= 1e-3", "a b", ">=", ("1e-3",))
     assert parse_map("yes = 1,'no'=0,a=b=2") == {"yes": 1, "no": 0, "a=b": 2}
