@@ -57,6 +57,14 @@ class PositiveRule:
                 return cls(text, found["column"], "in", values)
         raise LabelError(f"--positive={text}: is no rule; {_FORM}.")
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it compares with numbers alone."""
+        try:
+            return all(float(value) is not None for value in self.values)
+        except ValueError:
+            return False
+
     def apply(self, values: pl.Series) -> pl.Series:
         """1.0 and 0.0, null = missing.
 

@@ -113,7 +113,19 @@ MALFORMED = {
         {"columns": ("answer",)},
         "line 2: answer is 'yes'.*such as 'no', 'yes' become numbers by --map",
     ),
-    "text in numbers": (CSV.replace("27", "27?"), {"columns": ("phq9",)}, r"line 5: phq9 is '27\?', expected a number"),
+    "text in numbers": (
+        CSV.replace("27", "27?"),
+        {"columns": ("phq9",)},
+        r"line 5: phq9 is '27\?', expected a number.* by --label_missing_values\. Texts such as '27\?' become",
+    ),
+    **{  # a text is no number that differs from 9: who has it is not negative
+        f"text in numbers of the rule {rule}": (
+            CSV.replace("27", "unknown"),
+            {"positive": rule, "columns": ("weight",)},
+            r"line 5: phq9 is 'unknown', but --positive=phq9.* \(1 such lines\).* --label_missing_values=unknown",
+        )
+        for rule in ("phq9==9", "phq9>=10", "phq9 in {9, 10}", "phq9 != 9")
+    },
     "map lacks a text": (
         CSV,
         {"columns": ("answer",), "mapping": "yes=1"},

@@ -26,6 +26,7 @@ def read_numbers(
     missing: Sequence[str],
     place: str,
     error: type[PATError] = RecordingError,
+    missing_flag: str = "--missing_values",
 ) -> tuple[pl.Series, str]:
     """Texts as float64, missing values as null, and the decimal mark: "point", "comma", or "none" if no text has one.
 
@@ -36,6 +37,7 @@ def read_numbers(
         missing: texts that stand for missing values, beside blanks, NA and NaN; numbers among them also as numbers.
         place: "FILE, line {line}: COLUMN", for messages.
         error: class of the errors.
+        missing_flag: where the user says what stands for a missing value.
 
     Raises:
         PATError: (of class `error`) for the first text that is no number, or if the mark can't be told.
@@ -52,7 +54,7 @@ def read_numbers(
     if len(bad):
         at = int(bad[0])
         text = given[at]
-        hint = "Correct the line, or name what stands for a missing value by --missing_values."
+        hint = f"Correct the line, or name what stands for a missing value by {missing_flag}."
         if is_number(text):
             hint = f"It was read with a decimal {mark}: give the other --decimal, or take thousands separators away."
         raise error(
