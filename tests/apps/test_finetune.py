@@ -239,7 +239,7 @@ _NAN = np.full((12, 1440), np.nan, dtype=np.float32)
         (["--data=small.parquet", "--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
         (["--data=small.parquet", "--epochs=many"], "--epochs=many"),
         (["--data=small.parquet", "--epochs=0"], "epochs is 0, expected at least 1"),
-        (["--data=small.parquet", "--mode=half"], "--mode=half: value should be one of"),
+        (["--data=small.parquet", "--mode=half"], "--mode=half: expected one of"),
         (["--data=small.parquet", "--encoder_learning_rate=0"], "To keep the encoder as it is, use mode linear_probe"),
         (["--data=small.parquet", "--repair_fixed_scaling=2.5"], "expected two numbers, mean and deviation"),
         (["--data=small.parquet", "--task=regression", "--monitor=auc"], "a regression has none"),
