@@ -132,8 +132,8 @@ def check_backend() -> None:
         raise ConfigError(f"KERAS_BACKEND={backend}: expected tensorflow or jax. Unset it for TensorFlow.")
     if importlib.util.find_spec(backend) is None:
         raise ConfigError(
-            f"KERAS_BACKEND={backend}: {backend} is not installed. Install it with: pip install 'pat_keras[jax]', and on "
-            "an NVIDIA GPU pip install 'jax[cuda13]'; or unset the variable for TensorFlow."
+            f"KERAS_BACKEND={backend}: {backend} is not installed. Install it with: pip install 'pat_keras[jax]', and "
+            "on an NVIDIA GPU pip install 'jax[cuda13]'; or unset the variable for TensorFlow."
         )
 
 

@@ -177,7 +177,7 @@ BAD_FLAGS = {
     "no flag name": (["--source=depresjon", "--raw=x", "--out=x.parquet", "y"], "Unexpected argument 'y'"),
     "no number": (["--source=depresjon", "--raw=x", "--out=x.parquet", "--window_days=a"], "--window_days=a"),
     "no days": (["--source=depresjon", "--raw=x", "--out=x.parquet", "--window_days=0"], "days is 0"),
-    "no flagfile": (["--flagfile=nowhere"], "Unable to open flagfile"),
+    "no flagfile": (["--flagfile=nowhere"], "--flagfile: 'nowhere' can't be read"),
     "no cycle": (["--source=nhanes", "--raw=x", "--out=x.parquet"], "--source=nhanes needs --cycle=C"),
     "cycle for another": (
         ["--source=depresjon", "--cycle=D", "--raw=x", "--out=x.parquet"],
