@@ -58,6 +58,11 @@ class PositiveRule:
                 return cls(text, found["column"], "in", values)
         raise LabelError(f"--positive={text}: is no rule; {_FORM}.")
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it compares with numbers alone."""
+        return all(map(is_number, self.values))
+
     def apply(self, values: pl.Series) -> pl.Series:
         """1.0 and 0.0, null = missing.
 
@@ -65,8 +70,8 @@ class PositiveRule:
             values: the column, of numbers or of texts.
 
         Raises:
-            LabelError: if numbers are compared with a text, or texts by size; if texts differ from the rule's in small
-                and capital letters alone; or if the rule is of numbers and the column holds both numbers and texts.
+            LabelError: if numbers are compared with a text, or texts by size; or if texts differ from the rule's in
+                small and capital letters alone.
         """
         if values.dtype.is_numeric():
             numbers = [self._number(value) for value in self.values]
@@ -87,7 +92,7 @@ class PositiveRule:
         )
 
     def _check_texts(self, texts: list[str]) -> None:
-        """Refuses what would count as 0 but is likely the rule's value written otherwise, or a missing one."""
+        """Refuses what would count as 0 but is likely the rule's value written otherwise."""
         plain = {value.strip().casefold() for value in self.values}
         alike = [text for text in texts if text.strip().casefold() in plain and text not in self.values]
         if alike:
@@ -96,13 +101,6 @@ class PositiveRule:
                 f"--positive={self.text}: the column {self.column!r} holds {', '.join(map(repr, alike))}, too, which "
                 "differs in small and capital letters or blanks alone. Write them alike in the table"
                 + ("." if self.comparison == "!=" else f", or name each: {named}.")
-            )
-        others = [text for text in texts if not is_number(text)]
-        if others and len(others) < len(texts) and all(is_number(value) for value in self.values):
-            raise LabelError(
-                f"--positive={self.text}: the column {self.column!r} holds numbers, and texts such as "
-                f"{', '.join(map(repr, others[:4]))}. Name those that stand for a missing value by "
-                "--label_missing_values, or make numbers of all by --label_column and --map."
             )
 
     def _number(self, text: str) -> float:

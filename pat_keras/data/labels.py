@@ -102,7 +102,7 @@ def read_label_table(config: LabelConfig) -> LabelTable:
                 f"{path}: there is a column {config.name!r} already, so that the rule --positive={rule.text} needs "
                 "another name. Give --label=NAME."
             )
-        values[config.name] = rule.apply(_ruled(rule, values, raw, config))
+        values[config.name] = rule.apply(_ruled(rule, values, raw, lines, config))
         meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({path.name})"
     for name in values:
         if name in _RESERVED:
@@ -186,7 +186,8 @@ def _numbers(
         except LabelError as error:
             if all(map(is_number, texts.to_list())):
                 raise
-            examples = ", ".join(map(repr, texts.unique().sort().head(4)))
+            words = [text for text in texts.unique().sort() if not is_number(text)]
+            examples = ", ".join(map(repr, words[:4]))
             raise LabelError(f"{error} Texts such as {examples} become numbers by --map=yes=1,no=0.") from None
         return values
     if not column.dtype.is_numeric() and column.dtype not in (pl.Boolean, pl.Null):
@@ -218,11 +219,17 @@ def _mapped(
     return texts.replace_strict(mapping, default=None, return_dtype=pl.Float64)
 
 
-def _ruled(rule: PositiveRule, values: dict[str, pl.Series], raw: pl.DataFrame, config: LabelConfig) -> pl.Series:
-    """The column that a rule is about: as numbers if it holds some, else as text with missing ones null."""
+def _ruled(
+    rule: PositiveRule, values: dict[str, pl.Series], raw: pl.DataFrame, lines: pl.Series, config: LabelConfig
+) -> pl.Series:
+    """The column that a rule is about: as numbers, or if it holds none as text with missing ones null.
+
+    Raises:
+        LabelError: if the rule compares with numbers and the column holds both numbers and texts: a text such as
+            "unknown" is no number unequal to 1, and who has it would be counted as negative.
+    """
     if rule.column in values:
         return values[rule.column]
-    lines = pl.Series(range(len(raw)))
     numbers = _numbers(
         raw[rule.column], lines, rule.column, {}, dataclasses.replace(config, columns=()), pathlib.Path(config.path)
     )
@@ -230,7 +237,16 @@ def _ruled(rule: PositiveRule, values: dict[str, pl.Series], raw: pl.DataFrame, 
         return numbers
     texts = raw[rule.column].cast(pl.String)
     absent = texts.str.to_lowercase().is_in(list(MISSING)) | texts.is_in(list(config.missing_values))
-    return texts.to_frame("t").select(pl.when(~absent).then(pl.col("t"))).to_series()
+    given = texts.to_frame("t").select(pl.when(~absent).then(pl.col("t"))).to_series()
+    wordy = given.map_elements(lambda text: not is_number(text), return_dtype=pl.Boolean).fill_null(False)
+    if rule.of_numbers and wordy.sum() < given.count():
+        at = int(wordy.arg_true()[0])
+        raise LabelError(
+            f"{config.path}, line {lines[at]}: {rule.column} is {texts[at]!r}, but --positive={rule.text} compares "
+            f"numbers ({wordy.sum()} such lines). If it stands for a missing value, give "
+            f"--label_missing_values={texts[at]}; else correct the line."
+        )
+    return given
 
 
 def join_labels(study: Study, table: LabelTable) -> Study:

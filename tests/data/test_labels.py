@@ -118,14 +118,16 @@ MALFORMED = {
     "text in numbers": (
         CSV.replace("27", "27?"),
         {"columns": ("phq9",)},
-        r"line 5: phq9 is '27\?', expected a number.*missing value by --label_missing_values",
+        r"line 5: phq9 is '27\?', expected a number.* by --label_missing_values\. Texts such as '27\?' become",
     ),
-    "rule over numbers and text": (
-        CSV.replace("27", "refused"),
-        {"positive": "phq9==10"},
-        "'phq9' holds numbers, and texts such as 'refused'.*--label_missing_values",
-    ),
-    "rule over numbers written otherwise": (CSV.replace("27", "x"), {"positive": "phq9 != 10"}, "texts such as 'x'"),
+    **{  # a text is no number that differs from 9: who has it is not negative
+        f"text in numbers of the rule {rule}": (
+            CSV.replace("27", "unknown"),
+            {"positive": rule, "columns": ("weight",)},
+            r"line 5: phq9 is 'unknown', but --positive=phq9.* \(1 such lines\).* --label_missing_values=unknown",
+        )
+        for rule in ("phq9==9", "phq9>=10", "phq9 in {9, 10}", "phq9 != 9")
+    },
     "rule of small letters": (
         CSV.replace(",a,", ",A,", 1),
         {"positive": "group==a"},
