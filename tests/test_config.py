@@ -10,6 +10,7 @@ import pytest
 
 from pat_keras.config import SIZES, EncoderConfig, FinetuneConfig, PretrainConfig
 from pat_keras.config.checks import FRACTION, POSITIVE, Bounds
+from pat_keras.config.combinations import without_effect
 from pat_keras.errors import ConfigError
 
 
@@ -154,3 +155,22 @@ def test_bounds(bounds: Bounds, inside: tuple[float, ...], outside: tuple[float,
 def test_impossible_pretraining(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PretrainConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "searched", "names"),
+    [
+        ({}, (), []),
+        ({"probe_epochs": 3, "mode": "linear_probe"}, (), ["probe_epochs"]),
+        ({"probe_epochs": 3, "mode": "two_stage"}, (), []),
+        ({"schedule_epochs": 9, "schedule": "constant"}, (), ["schedule_epochs"]),
+        ({"min_worn_share": 0.9, "ema_decay": 0.5}, (), ["ema_decay", "min_worn_share"]),
+        ({"test_fraction": 0.3, "split": "kfold", "folds": 3}, (), ["test_fraction"]),
+        ({"class_weight": "none", "task": "regression"}, (), ["class_weight"]),
+        ({}, ("ema_decay",), ["ema_decay"]),
+        ({}, ("ema_decay", "averaging"), []),
+    ],
+)
+def test_what_was_given_without_effect(settings, searched, names) -> None:
+    said = without_effect(FinetuneConfig(**settings), searched)
+    assert [sentence.split()[0] for sentence in said] == names

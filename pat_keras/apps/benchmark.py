@@ -58,6 +58,7 @@ def define_flags() -> flags.FlagValues:
 
 def benchmark(values: flags.FlagValues) -> None:
     """Plans, computes what is missing, and sums up."""
+    cli.check_backend()
     from pat_keras.evaluation.benchmark import plan, tables
     from pat_keras.evaluation.benchmark.config import BenchmarkConfig
     from pat_keras.evaluation.benchmark.job import Job

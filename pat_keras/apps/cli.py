@@ -6,8 +6,11 @@ Only the standard library and absl are imported here, so that `--help` and a mis
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import logging
 import os
 import pathlib
+import re
 import sys
 import tempfile
 import textwrap
@@ -16,11 +19,21 @@ from typing import IO
 
 from absl import flags
 
-from pat_keras.errors import PATError
+from pat_keras.errors import ConfigError, PATError
 
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 _WIDTH = 100
 OK, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+_BACKENDS = ("tensorflow", "jax")
+_PLAIN = {  # what absl and Python say of a flag, and what that means
+    r"flag --(\w+)=None: Flag --\1 must have a value other than None\.": r"--\1 is missing: this command needs it.",
+    r"flag (--\w+=.*): invalid literal for int\(\) .*": r"\1: expected a whole number.",
+    r"flag (--\w+=.*): could not convert string to float: .*": r"\1: expected a number.",
+    r"flag (--\w+)=(.*): \('Non-boolean argument to boolean flag', .*": r"\1=\2: expected \1=true or \1=false.",
+    r"flag (--\w+=.*): value should be (one of <.*>)": r"\1: expected \2.",
+    r"Missing value for flag (--\w+)": r"\1 has no value; expected \1=VALUE.",
+    r"ERROR:: Unable to open flagfile: .*: ('.*')": r"--flagfile: \1 can't be read. Check the path.",
+}
 
 
 def execute(
@@ -49,7 +62,7 @@ def execute(
             raise flags.Error(f"Unexpected argument {rest[0]!r}; settings are given as --name=value.")
         command(flag_values)
     except flags.Error as error:
-        return _fail(program, f"{error} See {program} --help.")
+        return _fail(program, f"{_plain(str(error))} See {program} --help.")
     except PATError as error:
         return _fail(program, str(error))
     except BrokenPipeError:  # whoever read our output has stopped, as `--help | head` does
@@ -72,7 +85,7 @@ def help_text(program: str, doc: str, flag_values: flags.FlagValues) -> str:
         flag = flag_values[name]
         lines.append(f"  --[no]{name}" if flag.boolean else f"  --{name}")
         text = str(flag.help)
-        if flag.default not in (None, ""):
+        if flag.default not in (None, "", []):
             default = flag.default_as_str.strip("'")  # absl puts quotes around it
             text += f" Default: {default}."
         lines += textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
@@ -84,7 +97,11 @@ def import_quietly() -> None:
     """Imports TensorFlow without the lines that its C++ side prints about itself; if that fails, prints them.
 
     They bypass Python's stderr and TF_CPP_MIN_LOG_LEVEL, so the file descriptor is turned aside meanwhile.
+
+    Raises:
+        ConfigError: if the backend that KERAS_BACKEND names is not there.
     """
+    check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with tempfile.TemporaryFile() as aside:
         try:
@@ -96,6 +113,28 @@ def import_quietly() -> None:
             aside.seek(0)
             os.write(2, aside.read())
             raise
+    # Every model that is scored compiles its own prediction, which is meant and looks like a mistake to TensorFlow.
+    logging.getLogger("tensorflow").addFilter(_meant)
+
+
+def _meant(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+def check_backend() -> None:
+    """Whether what runs the models is installed.
+
+    Raises:
+        ConfigError: if the backend that KERAS_BACKEND names is not.
+    """
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in _BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND={backend}: expected tensorflow or jax. Unset it for TensorFlow.")
+    if importlib.util.find_spec(backend) is None:
+        raise ConfigError(
+            f"KERAS_BACKEND={backend}: {backend} is not installed. Install it with: pip install 'pat_keras[jax]', and "
+            "on an NVIDIA GPU pip install 'jax[cuda13]'; or unset the variable for TensorFlow."
+        )
 
 
 @contextlib.contextmanager
@@ -114,6 +153,14 @@ def stderr_to(file: IO[bytes]) -> Iterator[None]:
 def bar_interval() -> float:
     """Seconds between two drawings of a progress bar: rarely where they would pile up in a file."""
     return 0.1 if sys.stderr.isatty() else 10.0
+
+
+def _plain(message: str) -> str:
+    """What is wrong with a flag, without the words of a programming language."""
+    for pattern, plain in _PLAIN.items():
+        if found := re.fullmatch(pattern, message, re.DOTALL):
+            return found.expand(plain)
+    return message
 
 
 def _fail(program: str, message: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pat_keras.errors import ConfigError
@@ -25,6 +26,44 @@ _OF_PAT = (
     "layer_decay",
     "precision",
 )
+
+_CLASSES = ("binary", "multiclass")
+# What counts only beside some values of another setting; given without these it would be silently without effect.
+_COUNTS_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "probe_epochs": ("mode", ("two_stage",)),
+    "layer_decay": ("mode", ("full", "two_stage")),
+    "schedule_epochs": ("schedule", ("cosine",)),
+    "ema_decay": ("averaging", ("ema",)),
+    "min_worn_share": ("missing", ("mask",)),
+    "folds": ("split", ("kfold",)),
+    "test_fraction": ("split", ("holdout",)),
+    "split_column": ("split", ("column",)),
+    "class_weight": ("task", _CLASSES),
+    "recalibration": ("task", _CLASSES),
+}
+
+
+def without_effect(config: FinetuneConfig, searched: Collection[str] = ()) -> list[str]:
+    """Sentences about settings that were given and have no effect beside the others.
+
+    Args:
+        config: a setting counts as given where it is not the default.
+        searched: names of settings that will have other values too.
+
+    Example:
+        >>> import pat_keras as pat
+        >>> without_effect(pat.FinetuneConfig(folds=10))
+        ["folds is 10, which has no effect: split is 'holdout', not kfold."]
+    """
+    default = {field.name: field.default for field in dataclasses.fields(config)}
+    return [
+        f"{name} is {getattr(config, name)!r}, which has no effect: {other} is {getattr(config, other)!r}, not "
+        f"{' or '.join(needed)}."
+        for name, (other, needed) in _COUNTS_WITH.items()
+        if (getattr(config, name) != default[name] or name in searched)
+        and getattr(config, other) not in needed
+        and other not in searched
+    ]
 
 
 def check_together(config: FinetuneConfig) -> None:

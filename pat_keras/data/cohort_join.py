@@ -118,13 +118,19 @@ def find_same_people(parts: Sequence[tuple[np.ndarray, Sequence[str]]]) -> list[
     owner: dict[bytes, Person] = {}
     pairs: set[tuple[Person, Person]] = set()
     for number, (activity, participant_id) in enumerate(parts):
-        length = activity.shape[1]
-        day = _DAY_MINUTES if length % _DAY_MINUTES == 0 else length
         for window, name in zip(activity, participant_id, strict=True):
-            days = window.reshape(-1, day)
-            changes = (np.diff(np.nan_to_num(days), axis=1) != 0).sum(axis=1)
-            for minutes in days[changes >= min(_LEAST_CHANGES, day // 2)]:
-                first = owner.setdefault(hashlib.sha1(canonical_bytes(minutes)).digest(), (number, name))
+            for digest in day_hashes(window):
+                first = owner.setdefault(digest, (number, name))
                 if first[1] != name:
                     pairs.add((first, (number, name)))
     return sorted(pairs)
+
+
+def day_hashes(window: np.ndarray) -> list[bytes]:
+    """The SHA-1 of each day of a window (T,) that nobody else can have by chance; see `find_same_people`."""
+    day = _DAY_MINUTES if len(window) % _DAY_MINUTES == 0 else len(window)
+    days = window.reshape(-1, day)
+    changes = (np.diff(np.nan_to_num(days), axis=1) != 0).sum(axis=1)
+    return [
+        hashlib.sha1(canonical_bytes(minutes)).digest() for minutes in days[changes >= min(_LEAST_CHANGES, day // 2)]
+    ]

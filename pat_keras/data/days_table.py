@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import unicodedata
 from collections.abc import Iterator
 
 import polars as pl
@@ -45,7 +46,7 @@ def read_days_table(path: str | os.PathLike[str]) -> dict[str, int | None]:
     days: dict[str, int | None] = {}
     for row, (participant_id, text) in enumerate(table.select(ids[0], "days").iter_rows()):
         line = f"{where}, line {row + 2}"
-        person, number = (participant_id or "").strip(), (text or "").strip()
+        person, number = unicodedata.normalize("NFC", (participant_id or "").strip()), (text or "").strip()
         if not person:
             raise RecordingError(f"{line}: {ids[0]} is blank, expected whose days these are. Fill it or drop the line.")
         if person in days:
@@ -75,7 +76,10 @@ def _limited(study: Study, days: dict[str, int | None]) -> Iterator[Recording | 
 
 
 def keep_days(recording: Recording, days: int) -> Recording:
-    """The recording up to the end of `days` whole days, counted from its first midnight."""
-    start = recording.start
-    seconds = -(start.hour * 3600 + start.minute * 60 + start.second) % 86400 + days * 86400
-    return recording.slice(0, min(len(recording), seconds // recording.epoch_length))
+    """The recording up to the end of `days` whole days, counted from its first midnight.
+
+    A day begins with its first epoch, which may be some seconds after midnight.
+    """
+    start, per_day = recording.start, 86400 // recording.epoch_length
+    epoch_of_day = (start.hour * 3600 + start.minute * 60 + start.second) // recording.epoch_length
+    return recording.slice(0, min(len(recording), -epoch_of_day % per_day + days * per_day))

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from pat_keras.data.readers.numbers import is_number
 from pat_keras.errors import LabelError
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -57,6 +58,11 @@ class PositiveRule:
                 return cls(text, found["column"], "in", values)
         raise LabelError(f"--positive={text}: is no rule; {_FORM}.")
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it compares with numbers alone."""
+        return all(map(is_number, self.values))
+
     def apply(self, values: pl.Series) -> pl.Series:
         """1.0 and 0.0, null = missing.
 
@@ -64,7 +70,8 @@ class PositiveRule:
             values: the column, of numbers or of texts.
 
         Raises:
-            LabelError: if numbers are compared with a text, or texts by size.
+            LabelError: if numbers are compared with a text, or texts by size; or if texts differ from the rule's in
+                small and capital letters alone.
         """
         if values.dtype.is_numeric():
             numbers = [self._number(value) for value in self.values]
@@ -72,6 +79,8 @@ class PositiveRule:
                 return values.is_in(numbers).cast(pl.Float64)
             positive: pl.Series = _OPERATORS[self.comparison](values, numbers[0])
             return positive.cast(pl.Float64)
+        if self.comparison in ("in", "==", "=", "!="):
+            self._check_texts(values.drop_nulls().unique().sort().to_list())
         if self.comparison in ("in", "==", "="):
             return values.is_in(list(self.values)).cast(pl.Float64)
         if self.comparison == "!=":
@@ -81,6 +90,18 @@ class PositiveRule:
             f"--positive={self.text}: the column {self.column!r} holds text (such as {examples}), which has no size. "
             "Compare by == or in {...}, or make numbers of it first by --label_column and --map."
         )
+
+    def _check_texts(self, texts: list[str]) -> None:
+        """Refuses what would count as 0 but is likely the rule's value written otherwise."""
+        plain = {value.strip().casefold() for value in self.values}
+        alike = [text for text in texts if text.strip().casefold() in plain and text not in self.values]
+        if alike:
+            named = f"'{self.column} in {{{', '.join((*self.values, *alike))}}}'"
+            raise LabelError(
+                f"--positive={self.text}: the column {self.column!r} holds {', '.join(map(repr, alike))}, too, which "
+                "differs in small and capital letters or blanks alone. Write them alike in the table"
+                + ("." if self.comparison == "!=" else f", or name each: {named}.")
+            )
 
     def _number(self, text: str) -> float:
         try:

@@ -102,7 +102,7 @@ def read_label_table(config: LabelConfig) -> LabelTable:
                 f"{path}: there is a column {config.name!r} already, so that the rule --positive={rule.text} needs "
                 "another name. Give --label=NAME."
             )
-        values[config.name] = rule.apply(_ruled(rule, values, raw, config))
+        values[config.name] = rule.apply(_ruled(rule, values, raw, lines, config))
         meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({path.name})"
     for name in values:
         if name in _RESERVED:
@@ -110,7 +110,8 @@ def read_label_table(config: LabelConfig) -> LabelTable:
     if not values:
         raise LabelError(
             f"{path}: no column holds numbers beside {config.id_column!r}; found {quoted(raw.columns)}. Make numbers "
-            "of a text by --label_column and --map=yes=1,no=0, or by --positive."
+            "of a text by --label_column and --map=yes=1,no=0, or by --positive; name what stands for a missing value, "
+            "such as refused, by --label_missing_values."
         )
     return LabelTable(pl.DataFrame({"participant_id": ids, **values}), meanings, left_out, path.name)
 
@@ -185,7 +186,8 @@ def _numbers(
         except LabelError as error:
             if all(map(is_number, texts.to_list())):
                 raise
-            examples = ", ".join(map(repr, texts.unique().sort().head(4)))
+            words = [text for text in texts.unique().sort() if not is_number(text)]
+            examples = ", ".join(map(repr, words[:4]))
             raise LabelError(f"{error} Texts such as {examples} become numbers by --map=yes=1,no=0.") from None
         return values
     if not column.dtype.is_numeric() and column.dtype not in (pl.Boolean, pl.Null):
@@ -204,7 +206,7 @@ def _numbers(
 def _mapped(
     column: pl.Series, lines: pl.Series, name: str, mapping: dict[str, float], config: LabelConfig, path: pathlib.Path
 ) -> pl.Series:
-    texts = id_texts(column).fill_null("")
+    texts = id_texts(column).fill_null(column.cast(pl.String)).fill_null("")  # 1.0 is 1, and 1.5 is not missing
     absent = texts.str.to_lowercase().is_in(list(MISSING)) | texts.is_in(list(config.missing_values))
     absent = absent & ~texts.is_in(list(mapping))
     unknown = (~absent & ~texts.is_in(list(mapping))).arg_true()
@@ -217,11 +219,17 @@ def _mapped(
     return texts.replace_strict(mapping, default=None, return_dtype=pl.Float64)
 
 
-def _ruled(rule: PositiveRule, values: dict[str, pl.Series], raw: pl.DataFrame, config: LabelConfig) -> pl.Series:
-    """The column that a rule is about: as numbers if it holds some, else as text with missing ones null."""
+def _ruled(
+    rule: PositiveRule, values: dict[str, pl.Series], raw: pl.DataFrame, lines: pl.Series, config: LabelConfig
+) -> pl.Series:
+    """The column that a rule is about: as numbers, or if it holds none as text with missing ones null.
+
+    Raises:
+        LabelError: if the rule compares with numbers and the column holds both numbers and texts: a text such as
+            "unknown" is no number unequal to 1, and who has it would be counted as negative.
+    """
     if rule.column in values:
         return values[rule.column]
-    lines = pl.Series(range(len(raw)))
     numbers = _numbers(
         raw[rule.column], lines, rule.column, {}, dataclasses.replace(config, columns=()), pathlib.Path(config.path)
     )
@@ -229,7 +237,16 @@ def _ruled(rule: PositiveRule, values: dict[str, pl.Series], raw: pl.DataFrame, 
         return numbers
     texts = raw[rule.column].cast(pl.String)
     absent = texts.str.to_lowercase().is_in(list(MISSING)) | texts.is_in(list(config.missing_values))
-    return texts.to_frame("t").select(pl.when(~absent).then(pl.col("t"))).to_series()
+    given = texts.to_frame("t").select(pl.when(~absent).then(pl.col("t"))).to_series()
+    wordy = given.map_elements(lambda text: not is_number(text), return_dtype=pl.Boolean).fill_null(False)
+    if rule.of_numbers and wordy.sum() < given.count():
+        at = int(wordy.arg_true()[0])
+        raise LabelError(
+            f"{config.path}, line {lines[at]}: {rule.column} is {texts[at]!r}, but --positive={rule.text} compares "
+            f"numbers ({wordy.sum()} such lines). If it stands for a missing value, give "
+            f"--label_missing_values={texts[at]}; else correct the line."
+        )
+    return given
 
 
 def join_labels(study: Study, table: LabelTable) -> Study:
@@ -263,15 +280,18 @@ def join_labels(study: Study, table: LabelTable) -> Study:
 
 def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> Iterator[Recording | Rejection]:
     labelled = set(table.people["participant_id"])
+    alike = {_bare(one): one for one in labelled}
     read: list[str] = []
     for item in recordings:
         read.append(item.participant_id)
         if isinstance(item, Recording) and item.participant_id not in labelled:
-            item = Rejection(item.participant_id, f"no row in {table.where}")
+            other = alike.get(_bare(item.participant_id))
+            detail = f"but one of {other!r}: if that is the same person, write them alike" if other else ""
+            item = Rejection(item.participant_id, f"no row in {table.where}", detail)
         yield item
     if read and not labelled & set(read):
-        zeros = {one.lstrip("0") for one in read} & {one.lstrip("0") for one in labelled}
-        hint = " Without leading zeros some would match: write them alike." if zeros else ""
+        bare = {_bare(one) for one in read} & alike.keys()
+        hint = " Without leading zeros and capital letters some would match: write them alike." if bare else ""
         raise LabelError(
             f"{table.where}: no id is one of a recording: ids such as {quoted(sorted(labelled)[:3])}, expected such as "
             f"{quoted(sorted(read)[:3])}.{hint} Choose another column by --label_id_column, or make the ids alike."
@@ -280,3 +300,8 @@ def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> 
     for person in table.people["participant_id"]:
         if person in without:
             yield Rejection(person, f"in {table.where}, but without a recording")
+
+
+def _bare(participant_id: str) -> str:
+    """An id without what spreadsheets and typists change: leading zeros, and capital letters."""
+    return participant_id.lstrip("0").casefold()

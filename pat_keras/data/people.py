@@ -12,6 +12,7 @@ import dataclasses
 import importlib.resources
 import os
 import pathlib
+import unicodedata
 
 from pat_keras.data.readers.text_lines import decode
 from pat_keras.errors import CohortError, RecordingError
@@ -81,7 +82,10 @@ def read_people(source: str | os.PathLike[str]) -> PeopleList:
 def _listed(text: str, where: str, shipped: bool) -> PeopleList:
     numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     numbered = [(number, line) for number, line in numbered if line and not line.startswith("#")]
-    rows = [(number, [field.strip() for field in next(csv.reader([line]))]) for number, line in numbered]
+    rows = [
+        (number, [unicodedata.normalize("NFC", field.strip()) for field in next(csv.reader([line]))])
+        for number, line in numbered
+    ]
     id_column, part_column = 0, None
     if rows and _ID in rows[0][1]:
         header = rows.pop(0)[1]

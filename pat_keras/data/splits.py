@@ -9,6 +9,7 @@ Axes: B windows, P people.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -49,6 +50,14 @@ class Split:
     def __post_init__(self) -> None:
         for part in PARTS:
             object.__setattr__(self, part, np.sort(np.asarray(getattr(self, part), dtype=np.int64)))
+
+
+def split_hash(split: Split) -> str:
+    """SHA-256 of which windows, by their number, are in which part."""
+    digest = hashlib.sha256()
+    for part in PARTS:
+        digest.update(part.encode() + np.ascontiguousarray(getattr(split, part), dtype="<i8").tobytes())
+    return digest.hexdigest()
 
 
 def check_disjoint(split: Split, participant_id: np.ndarray) -> None:

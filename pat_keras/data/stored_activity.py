@@ -102,9 +102,11 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError) as problem:
+        advice = "The file is of another kind, cut off or damaged: make it again."
+        if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+            advice = "Make a cohort of tables by pat-prepare --source=csv."
         raise CohortError(
-            f"{path}: can't be read as Parquet ({str(problem).splitlines()[0]}), expected a cohort. The file is of "
-            "another kind, cut off or damaged: make it again."
+            f"{path}: can't be read as Parquet ({str(problem).splitlines()[0]}), expected a cohort. {advice}"
         ) from None
 
 

@@ -192,8 +192,11 @@ def _choose(refusals: dict[int, str], worn: dict[int, int], config: WindowConfig
 
 
 def minutes_to_midnight(time: datetime.datetime) -> int:
-    """Whole minutes from `time` to the first midnight at or after it, rounded down."""
-    return int((DAY_MINUTES * 60 - (time.hour * 3600 + time.minute * 60 + time.second)) // 60 % DAY_MINUTES)
+    """Minutes from `time` until the first one that begins at midnight or less than a minute later.
+
+    Where minutes begin at 12:00:30, that is the one of 0:00:30: the one of 23:59:30 is of the day, and weekday, before.
+    """
+    return -(time.hour * 60 + time.minute) % DAY_MINUTES
 
 
 def _refusal(window: np.ndarray, missing: np.ndarray, config: WindowConfig) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from pat_keras._version import __version__
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.config import CROSS_VALIDATION
+from pat_keras.data.learned_days import LearnedDays
 from pat_keras.errors import CheckpointError, ConfigError, RunError
 from pat_keras.evaluation.held_out import SharedWindows, check_alike, held_out_together
 from pat_keras.evaluation.run_folder import Run, read_run
@@ -29,6 +30,7 @@ from pat_keras.models.predictor import Predictor
 
 COMBINATIONS = ("average", "stack")
 MANIFEST = "ensemble.json"
+_LISTS = ("class_names", "content_hashes", "activity_range")  # of TrainedOn; the last not in older manifests
 _FORMAT, _VERSION = "pat_keras ensemble", 1
 
 
@@ -45,6 +47,8 @@ class TrainedOn:
         content_hashes: of the cohorts.
         masks: whether windows with missing minutes may be given.
         scales: whether members scale raw minutes, so that data which were scaled before are a mistake.
+        activity_range: the least and the largest mean of a window that was learned from; None where that was not kept.
+        days: that were learned from; None likewise.
     """
 
     label: str
@@ -55,11 +59,13 @@ class TrainedOn:
     content_hashes: tuple[str, ...]
     masks: bool
     scales: bool
+    activity_range: tuple[float, float] | None = None
+    days: LearnedDays | None = None
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> TrainedOn:
         """Of runs that are alike, see `check_alike`."""
-        first = runs[0]
+        first, days = runs[0], [LearnedDays.read(run.folder) for run in runs]
         return cls(
             label=first.data["label"],
             minutes=first.data["minutes"],
@@ -69,6 +75,8 @@ class TrainedOn:
             content_hashes=tuple(sorted({run.data["content_hash"] for run in runs})),
             masks=all(run.config.get("missing") == "mask" for run in runs),
             scales=any(run.config.get("standardize") != "none" for run in runs),
+            activity_range=_joined_range([run.data.get("activity_range") for run in runs]),
+            days=None if None in days else LearnedDays.together(filter(None, days)),
         )
 
 
@@ -206,7 +214,10 @@ class PATEnsemble:
             path = _member(folder, number)
             save_model(model, path)
             members.append({"name": name, "weight": float(weight), "sha256": _hash(path.read_bytes())})
-        trained_on = None if self.trained_on is None else dataclasses.asdict(self.trained_on)
+        about = self.trained_on
+        trained_on = None if about is None else dataclasses.asdict(dataclasses.replace(about, days=None))
+        if about is not None and about.days is not None:
+            about.days.write(folder)
         content = {"task": self.task, "members": members, "trained_on": trained_on}
         head = {"format": _FORMAT, "version": _VERSION, "pat_keras": __version__, "sha256": _hash(_canonical(content))}
         (folder / MANIFEST).write_text(json.dumps({**head, **content}, indent=2) + "\n", encoding="utf-8")
@@ -236,10 +247,20 @@ class PATEnsemble:
                 )
             models.append(load_classifier(path))
         about = content["trained_on"]
-        lists = {} if about is None else {name: tuple(about[name]) for name in ("class_names", "content_hashes")}
-        trained_on = None if about is None else TrainedOn(**{**about, **lists})
+        trained_on = None
+        if about is not None:
+            lists = {name: tuple(about[name]) for name in _LISTS if about.get(name) is not None}
+            trained_on = TrainedOn(**{**about, **lists, "days": LearnedDays.read(folder)})
         weights, names = ([member[key] for member in content["members"]] for key in ("weight", "name"))
         return cls(models, weights, names, trained_on)
+
+
+def _joined_range(ranges: Sequence[Sequence[float] | None]) -> tuple[float, float] | None:
+    """The range that holds all of these; None where one is not known."""
+    known = [ends for ends in ranges if ends is not None]
+    if len(known) < len(ranges):
+        return None
+    return min(ends[0] for ends in known), max(ends[1] for ends in known)
 
 
 def load_models(run: Run) -> list[Predictor]:

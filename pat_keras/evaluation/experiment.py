@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from pat_keras.config import FinetuneConfig
+from pat_keras.config.combinations import without_effect
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split
 from pat_keras.evaluation.baseline import fit_baseline
@@ -96,6 +97,8 @@ def finetune(
     """
     config, watcher = config or FinetuneConfig(), watcher or Watcher()
     data = labelled_data(cohort, label, config, say)
+    for sentence in without_effect(config):
+        say(sentence)
     parts = make_splits(data, config)
     for column in config.subgroups:
         groups_of(data.cohort, column)  # whether there is such a column is to be known now, not after training

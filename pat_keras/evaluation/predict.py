@@ -17,6 +17,7 @@ import polars as pl
 
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
+from pat_keras.data.learned_days import people_with
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.errors import CohortError, RunError
 from pat_keras.evaluation.ensemble import MANIFEST, PATEnsemble, TrainedOn
@@ -70,6 +71,8 @@ def predict(
     check_measured_alike(folder, trained_on, cohort.length, cohort.metadata, say)
     if cohort.content_hash() in trained_on.content_hashes:
         say("these are the data that the run was trained on: what it predicts of people it has seen is no test of it.")
+    else:
+        _say_who_was_seen(trained_on, cohort, say)
     activity = cohort.activity
     if repair_fixed_scaling is not None:
         activity = undo_fixed_scaling(activity, *repair_fixed_scaling)
@@ -82,6 +85,8 @@ def predict(
     finding = detect_scaling(activity)
     if finding is not None and (trained_on.scales or finding.kind == "fixed"):
         say(finding.message)
+    else:
+        _say_if_out_of_range(trained_on, activity, say)
     columns = _scores(ensemble, trained_on.class_names, activity)
     windows = cohort.table.select("participant_id", "window", "start").with_columns(**columns)
     grouped = windows.group_by("participant_id", maintain_order=True)
@@ -102,6 +107,32 @@ def load_models_of(folder: pathlib.Path) -> tuple[PATEnsemble, TrainedOn]:
             "runs (pat-ensemble, PATEnsemble.from_runs). Call its own predict_proba, or make it again."
         )
     return ensemble, ensemble.trained_on
+
+
+def _say_who_was_seen(trained: TrainedOn, cohort: Cohort, say: Callable[[str], None]) -> None:
+    """Say how many people the models learned from, or were stopped by, in this run."""
+    if trained.days is None:
+        return
+    seen = people_with(trained.days.own, cohort.activity, cohort.participant_id)
+    if seen:
+        say(
+            f"{len(seen)} of {cohort.n_people} people are among those whom the run was trained on or validated by "
+            "(days of theirs are identical): what it predicts of them is no test of it."
+        )
+
+
+def _say_if_out_of_range(trained: TrainedOn, activity: np.ndarray, say: Callable[[str], None]) -> None:
+    """Say if most windows are less, or more, active than any that was learned from, as another device would have it."""
+    if trained.activity_range is None or not trained.scales:
+        return
+    least, most = trained.activity_range
+    usual = float(np.median([np.nanmean(window, dtype=np.float64) for window in activity]))
+    if not least <= usual <= most:
+        say(
+            f"half of the windows have a mean above {usual:.4g} {trained.unit} a minute and half below; those that the "
+            f"run was trained on had means from {least:.4g} to {most:.4g}. Are they of another device, or in another "
+            "unit? Then the predictions mean nothing."
+        )
 
 
 def _scores(ensemble: PATEnsemble, class_names: tuple[str, ...], activity: np.ndarray) -> dict[str, np.ndarray]:

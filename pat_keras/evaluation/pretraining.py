@@ -18,11 +18,14 @@ import numpy as np
 import polars as pl
 
 from pat_keras.checkpoints.official import save_official
+from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.config import PretrainConfig
 from pat_keras.data.assembly import recording_groups
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
+from pat_keras.data.learned_days import LearnedDays
 from pat_keras.data.people import PeopleList, read_people
+from pat_keras.data.splits import Split, split_hash
 from pat_keras.errors import CohortError, RunError
 from pat_keras.evaluation import reconstruction
 from pat_keras.evaluation.plot_style import save
@@ -57,6 +60,10 @@ class _Parts:
     train: np.ndarray
     validation: np.ndarray
     excluded: np.ndarray
+
+    def hash(self) -> str:
+        """Of which windows are in which part."""
+        return split_hash(Split(self.train, self.validation, self.excluded, "pretraining"))
 
 
 def run_pretraining(
@@ -107,7 +114,10 @@ def run_pretraining(
     if resume:
         _check_same(folder, config, account)
     else:
-        _begin(folder, config, account, flags)
+        days = [
+            LearnedDays.of(cohorts[name].activity, own.train, config.weights, PRESETS) for name, own in parts.items()
+        ]
+        _begin(folder, config, account, flags, LearnedDays.together(days))
     pictures = _Pictures(folder / "reconstructions", watcher, max(1, config.epochs // plots))
     pretrained, metrics = _run(sources, config, folder / "checkpoints", pictures, cohorts)
     _finish(folder, pretrained, metrics, config)
@@ -248,6 +258,7 @@ def _account(
             "train": counts(cohort, parts[name].train),
             "validation": counts(cohort, parts[name].validation),
             "excluded": counts(cohort, parts[name].excluded),
+            "split_hash": parts[name].hash(),
         }
         for number, (name, cohort) in enumerate(cohorts.items())
     ]
@@ -255,7 +266,9 @@ def _account(
     return json.loads(json.dumps({"cohorts": described, "lists": named}))
 
 
-def _begin(folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any], flags: str) -> None:
+def _begin(
+    folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any], flags: str, days: LearnedDays
+) -> None:
     """Make the run directory beside its place and move it there whole: a folder that exists can be resumed."""
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -265,6 +278,7 @@ def _begin(folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any]
         write_json(
             new / "config.json", {**config.to_dict(), "versions": {**versions(), "backend": keras.backend.backend()}}
         )
+        days.write(new)
         if flags:
             write_text(new / "flags.txt", flags)
         if folder.exists():
@@ -286,6 +300,8 @@ def _check_same(folder: pathlib.Path, config: PretrainConfig, account: dict[str,
                 f"{folder}: the run has {name} {found['config.json'].get(name)!r}, resuming was asked with {value!r}. "
                 "Resume it with its own settings, or start a new run under another --out."
             )
+    for kept, now in zip(found["data.json"].get("cohorts", []), account["cohorts"], strict=False):
+        kept.setdefault("split_hash", now["split_hash"])  # of runs from before there was one
     if found["data.json"] != account:
         raise RunError(
             f"{folder}: the run was started on other data, lists or shares, so it can't be resumed on these. Give "

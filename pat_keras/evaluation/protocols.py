@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pat_keras.checkpoints.seen import seen_in_pretraining, seen_note
+from pat_keras.checkpoints.seen import seen_by_weights, seen_note
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data import splits
 from pat_keras.data.assembly import recording_groups
@@ -216,8 +216,11 @@ def _drawn(data: LabelledData, config: FinetuneConfig, seed: int) -> list[Split]
 
 def tested_and_seen(data: LabelledData, parts: Sequence[Split], config: FinetuneConfig) -> tuple[int, int]:
     """How many people are tested, and how many of them the pretraining of the weights saw."""
-    people = {str(person) for part in parts for person in data.participant_id[part.test]}
-    return len(people), seen_in_pretraining(config.weights, data.cohort.metadata.get("source"), people)
+    rows = np.unique(np.concatenate([part.test for part in parts]))
+    people, source = data.participant_id, data.cohort.metadata.get("source")
+    # Minutes as the cohort has them, as pretraining saw them: a repaired scaling is no other person.
+    seen = seen_by_weights(config.weights, source, data.cohort.activity, people, rows)
+    return len(np.unique(people[rows])), seen
 
 
 def say_if_seen(data: LabelledData, parts: Sequence[Split], config: FinetuneConfig, say: Callable[[str], None]) -> None:

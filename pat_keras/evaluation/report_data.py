@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.data.splits import PARTS
 from pat_keras.evaluation import report_page as page
 from pat_keras.evaluation.run_folder import Run
@@ -82,11 +83,19 @@ def _in_short(run: Run) -> list[list[object]]:
         ("Split", config.get("split")),
         ("Seed", config.get("seed")),
         ("Training epochs", f"{trained} in {folds} folds" if folds > 1 else trained or None),
-        ("Scaling", config.get("standardize")),
+        ("Scaling", _scaling(config)),
         ("Data (content hash)", str(run.data.get("content_hash") or "")[:16]),
         ("Software", ", ".join(f"{name} {versions[name]}" for name in _SHORT_VERSIONS if versions.get(name))),
     ]
     return [[name, value] for name, value in rows if value not in (None, "")]
+
+
+def _scaling(config: Mapping[str, Any]) -> object:
+    """What scaled the minutes, "auto" resolved where that needs no file which may be gone by now."""
+    kind, weights = config.get("standardize"), config.get("weights")
+    if kind != "auto" or (weights and weights not in PRESETS):
+        return kind
+    return f"{PRESETS[weights].standardize if weights else 'cohort'} (auto)"
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[list[object]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.evaluation.run_folder import Run
 
 _RECALIBRATED = {
@@ -50,10 +51,12 @@ def limits(run: Run) -> list[str]:
             "the test people influenced their own scaling, which a new person can't. The saved model scales by the "
             "training people, so its predictions differ from those here."
         )
-    if run.config.get("weights"):
+    if weights := run.config.get("weights"):
+        preset = PRESETS.get(weights)
         words.append(
-            "The encoder started from pretrained weights. Were these people among those it was pretrained on, the "
-            "test is not fully held out (both official sets hold NHANES 2005-06, among other cycles)."
+            "The encoder started from pretrained weights. Were these people among those it was pretrained on"
+            + (f" ({weights}: {preset.pretraining})" if preset else "")
+            + ", the test is not fully held out."
         )
     return words
 

@@ -12,10 +12,12 @@ import keras
 import numpy as np
 import polars as pl
 
+from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
-from pat_keras.data.splits import PARTS, Split
+from pat_keras.data.learned_days import LearnedDays
+from pat_keras.data.splits import PARTS, Split, split_hash
 from pat_keras.errors import RunError
 from pat_keras.evaluation.protocols import LabelledData, count_part
 from pat_keras.evaluation.run_files import versions, write_csv, write_json, write_text
@@ -60,7 +62,7 @@ class RunWriter:
         self.folder, self._single = folder, config.split not in CROSS_VALIDATION
         stated = {"label": data.account["label"], **config.to_dict()}
         if resume:
-            self._check_same(stated, data.account)
+            self._check_same(stated, data.account, parts)
             return
         check_free(folder)
         counts = [
@@ -68,22 +70,27 @@ class RunWriter:
                 "name": split.name,
                 **{part: count_part(data, getattr(split, part)) for part in PARTS},
                 "left_out": split.left_out,
+                "split_hash": split_hash(split),
             }
             for split in parts
         ]
+        learned = np.unique(np.concatenate([rows for split in parts for rows in (split.train, split.validation)]))
+        # Minutes as the cohort has them, which others are compared with.
+        days = LearnedDays.of(data.cohort.activity, learned, config.weights, PRESETS)
         # Made beside its place and moved there whole: a folder that exists is a run that can be resumed.
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
             new = pathlib.Path(temporary, folder.name)
-            write_json(new / "data.json", {**data.account, "parts": counts})
+            write_json(new / "data.json", {**data.account, "parts": counts, "activity_range": _range(data, learned)})
             write_json(new / "config.json", {**stated, "versions": {**versions(), "backend": keras.backend.backend()}})
+            days.write(new)
             if flags:
                 write_text(new / "flags.txt", flags)
             if folder.exists():
                 folder.rmdir()  # empty, as was checked; if it no longer is, this fails and nothing is lost
             new.rename(folder)
 
-    def _check_same(self, stated: dict[str, Any], account: dict[str, Any]) -> None:
+    def _check_same(self, stated: dict[str, Any], account: dict[str, Any], parts: list[Split]) -> None:
         config, data = (_read_json(self.folder / name) for name in ("config.json", "data.json"))
         for name, value in json.loads(json.dumps(stated)).items():
             if config.get(name) != value:
@@ -95,6 +102,14 @@ class RunWriter:
             raise RunError(
                 f"{self.folder}: the run was started on other data (their content hash differs), so it can't be "
                 "resumed on these. Give the data of the run, or start a new run under another --out."
+            )
+        # A list of people is a file, which may have been changed: what learned from them must not be tested on them.
+        kept = [part.get("split_hash") for part in data.get("parts", [])]
+        if None not in kept and kept != [split_hash(split) for split in parts]:
+            raise RunError(
+                f"{self.folder}: other people are in training, validation or test than when the run was started, as "
+                "after a change of the list of test people. Give the list of the run, or start a new run under another "
+                "--out."
             )
 
     def checkpoints(self, number: int) -> pathlib.Path:
@@ -144,6 +159,12 @@ class RunWriter:
         write_csv(self.folder / "history.csv", pl.DataFrame(history, infer_schema_length=None))
         write_csv(self.folder / "predictions.csv", predictions)
         write_json(self.folder / "metrics.json", metrics)
+
+
+def _range(data: LabelledData, rows: np.ndarray) -> list[float]:
+    """The least and the largest mean of a window that is learned from, as the model is given it."""
+    means = [float(np.nanmean(data.activity[row], dtype=np.float64)) for row in rows]
+    return [min(means), max(means)]
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

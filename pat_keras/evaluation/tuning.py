@@ -20,6 +20,7 @@ import filelock
 import polars as pl
 
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
+from pat_keras.config.combinations import without_effect
 from pat_keras.data.cohort import Cohort
 from pat_keras.errors import RunError
 from pat_keras.evaluation.experiment import run_splits
@@ -95,6 +96,8 @@ def tune(
     space = read_space(settings.search, config)
     objective = settings.chosen_by(config.task)
     data = labelled_data(cohort, label, config, say)
+    for sentence in without_effect(config, [dimension.name for dimension in space]):
+        say(sentence)
     parts = make_splits(data, config)
     for sealed in seal(data, parts):
         inner_splits_of(sealed, config, settings)  # whether there are people enough is to be known now

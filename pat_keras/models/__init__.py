@@ -1,1 +1,1 @@
-"""The networks, in keras and keras.ops alone, so that TensorFlow, JAX and PyTorch all run them."""
+"""The networks, in keras and keras.ops alone, so that TensorFlow and JAX both run them."""

@@ -24,6 +24,7 @@ from pat_keras.training.augmentation import check_augmentation
 from pat_keras.training.loop import Watcher
 
 _LIKENESS_WINDOWS = 64
+_LEFT_TO_WEIGHTS = (("size", FinetuneConfig.size), ("embedding", "auto"))  # with what asks for nothing
 
 
 def build_encoder(config: FinetuneConfig, minutes: np.ndarray | None = None) -> PATEncoder:
@@ -145,8 +146,13 @@ def _build(config: FinetuneConfig, start: str, minutes: np.ndarray | None) -> tu
     encoder = PATEncoder(shape, dtype="float32" if embedding else config.precision)
     encoder.set_weights(loaded.get_weights())
     if not embedding:
-        ignored = config.embedding == "linear" != shape.embedding
-        return encoder, f"embedding {shape.embedding}, that of the weights; linear was asked for" if ignored else ""
+        found = {"size": shape.size or "of no name", "embedding": shape.embedding}
+        notes = [
+            f"{name} {found[name]}, that of the weights; {getattr(config, name)} was asked for"
+            for name, left in _LEFT_TO_WEIGHTS
+            if getattr(config, name) not in (left, found[name])
+        ]
+        return encoder, "; ".join(notes)
     new = with_embedding(encoder, embedding, start, minutes, config.seed, config.precision)
     note = f"embedding {embedding}, {start}, on linear weights"
     if minutes is not None:

@@ -231,6 +231,7 @@ _NAN = np.full((12, 1440), np.nan, dtype=np.float32)
         (["--data=small.parquet", "--weights=cut.h5"], "cut.h5: "),
         (["--data=small.parquet", "--weights=nothing.h5"], "nothing.h5: found neither such a file nor a preset"),
         (["--data=small.parquet", "--labels=y.npy"], "--labels and --participants go with arrays"),
+        (["--data=table.csv"], "Make a cohort of tables by pat-prepare --source=csv"),
         (["--labels=y.npy"], "--labels and --participants go with arrays"),
         (["--data=X.npy"], "expected --labels=y.npy with it"),
         (["--data=X.npy", "--labels=short_y.npy"], "short_y.npy: has the type float64 and the shape (5,)"),
@@ -239,7 +240,7 @@ _NAN = np.full((12, 1440), np.nan, dtype=np.float32)
         (["--data=small.parquet", "--epoch=3"], "Unknown command line flag 'epoch'. Did you mean: epochs"),
         (["--data=small.parquet", "--epochs=many"], "--epochs=many"),
         (["--data=small.parquet", "--epochs=0"], "epochs is 0, expected at least 1"),
-        (["--data=small.parquet", "--mode=half"], "--mode=half: value should be one of"),
+        (["--data=small.parquet", "--mode=half"], "--mode=half: expected one of"),
         (["--data=small.parquet", "--encoder_learning_rate=0"], "To keep the encoder as it is, use mode linear_probe"),
         (["--data=small.parquet", "--repair_fixed_scaling=2.5"], "expected two numbers, mean and deviation"),
         (["--data=small.parquet", "--task=regression", "--monitor=auc"], "a regression has none"),
@@ -272,6 +273,7 @@ def bad_files(cohort, folder) -> pathlib.Path:
     Cohort(gap, cohort.table, cohort.metadata).write(folder / "missing.parquet")
     Cohort(cohort.activity[:, :1430], cohort.table, cohort.metadata).write(folder / "short.parquet")
     cohort.table.select("participant_id", "label").write_parquet(folder / "no_activity.parquet")
+    (folder / "table.csv").write_text("time,activity\n2024-03-04 14:37:00,4\n")
     (folder / "text.parquet").write_text("participant_id,label\n")
     (folder / "cut.h5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     np.save(folder / "short_y.npy", np.zeros(5))

@@ -11,6 +11,7 @@ import pytest
 
 from pat_keras.apps.predict import main
 from pat_keras.data.cohort import Cohort
+from pat_keras.evaluation.ensemble import PATEnsemble
 from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.predict import predict
 from tests.small import small_cohort, small_config
@@ -94,6 +95,21 @@ def test_fixed_scaling_is_seen_and_undone(holdout, new) -> None:
     assert found.windows.equals(predict(holdout.folder, new).windows)
     predict(holdout.folder, scaled, say=said.append)
     assert "--repair_fixed_scaling=2.5,2" in said[0]
+
+
+def test_says_who_of_a_part_of_the_data_was_seen_and_what_is_no_such_recording(holdout, new, tmp_path) -> None:
+    """Also of an ensemble that was saved; nothing is said of test people alone."""
+    data, tested = small_cohort(), holdout.predictions.filter(pl.col("part") == "test")["participant_id"].unique()
+    held = np.isin(data.participant_id, tested.to_list())
+    PATEnsemble.from_runs([holdout.folder]).save(tmp_path / "both")
+    for folder in (holdout.folder, tmp_path / "both"):
+        said: list[str] = []
+        predict(folder, data.select(np.flatnonzero(held)), say=said.append)
+        assert said == []
+        predict(folder, data.select(np.arange(1, data.n_windows)), say=said.append)
+        assert f"{24 - len(tested)} of 24 people are among those whom the run was trained on" in said[0]
+        predict(folder, Cohort(new.activity * 50, new.table, new.metadata), say=said.append)
+        assert "Are they of another device, or in another unit?" in said[1]
 
 
 def _changed(new: Cohort, **metadata) -> Cohort:

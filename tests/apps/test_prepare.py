@@ -170,14 +170,14 @@ def test_nothing_there_is_replaced_unless_asked(tmp_path, depresjon, capsys):
 
 BAD_FLAGS = {
     "no flag": ([], "--source"),
-    "no raw": (["--source=depresjon", "--out=x.parquet"], "--raw must have a value"),
-    "no out": (["--source=depresjon", "--raw=x"], "--out must have a value"),
+    "no raw": (["--source=depresjon", "--out=x.parquet"], "--raw is missing"),
+    "no out": (["--source=depresjon", "--raw=x"], "--out is missing"),
     "unknown source": (["--source=nowhere", "--raw=x", "--out=x.parquet"], "<depresjon|psykose|nhanes|csv|"),
     "typing error": (["--sorce=nhanes"], "Unknown command line flag 'sorce'. Did you mean: source"),
     "no flag name": (["--source=depresjon", "--raw=x", "--out=x.parquet", "y"], "Unexpected argument 'y'"),
     "no number": (["--source=depresjon", "--raw=x", "--out=x.parquet", "--window_days=a"], "--window_days=a"),
     "no days": (["--source=depresjon", "--raw=x", "--out=x.parquet", "--window_days=0"], "days is 0"),
-    "no flagfile": (["--flagfile=nowhere"], "Unable to open flagfile"),
+    "no flagfile": (["--flagfile=nowhere"], "--flagfile: 'nowhere' can't be read"),
     "no cycle": (["--source=nhanes", "--raw=x", "--out=x.parquet"], "--source=nhanes needs --cycle=C"),
     "cycle for another": (
         ["--source=depresjon", "--cycle=D", "--raw=x", "--out=x.parquet"],

@@ -86,14 +86,14 @@ def test_nhanes_2013(tmp_path, layout, capsys):
 
 BAD = {
     "axis": (["--source=condor", "--axis=vertical"], "--axis is for --source=actigraph or actigraph_agd, but"),
-    "unknown axis": (["--source=actigraph", "--axis=2"], "--axis=2: value should be one of"),
-    "measure": (["--source=condor", "--measure=lux"], "value should be one of"),
+    "unknown axis": (["--source=actigraph", "--axis=2"], "--axis=2: expected one of"),
+    "measure": (["--source=condor", "--measure=lux"], "expected one of <PIM"),
     "download": (["--source=actiwatch", "--download"], "--download is for --source=nhanes"),
     "no cycle": (["--source=nhanes"], "needs --cycle=C (2003-2004) or --cycle=D"),
     "days of D": (["--source=nhanes", "--cycle=D", "--days=2-8"], "--days is for --cycle=G or H, but --cycle is D"),
     "days": (["--source=nhanes", "--cycle=G", "--days=two"], "--days=two: expected two days such as 2-8"),
     "no such days": (["--source=nhanes", "--cycle=G", "--days=8-2"], "The days are 8 to 2"),
-    "flagged": (["--source=nhanes", "--cycle=G", "--flagged_minutes=drop"], "value should be one of"),
+    "flagged": (["--source=nhanes", "--cycle=G", "--flagged_minutes=drop"], "expected one of <keep"),
     "wrong files": (["--source=actiwatch"], "no file in it has a name like *.awd"),
 }
 

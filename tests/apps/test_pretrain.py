@@ -13,6 +13,7 @@ from pat_keras.apps import finetune, pretrain
 from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.checkpoints.weights import load_model
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.learned_days import LearnedDays
 from pat_keras.data.simulate import simulate_cohort
 from pat_keras.data.standardize import Standardizer
 from pat_keras.models.mae import PATMaskedAutoencoder
@@ -78,6 +79,9 @@ def test_listed_people_are_not_learned_from(finished: pathlib.Path, cohorts: lis
 def test_resuming_a_finished_run_changes_nothing_and_other_settings_are_refused(
     finished: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    data = json.loads((finished / "data.json").read_text())
+    kept = LearnedDays.read(finished)  # of people to learn from, and nobody else
+    assert kept is not None and len(kept.own) == sum(cohort["train"]["windows"] for cohort in data["cohorts"])
     before = load_model(finished / "encoder.keras").get_weights()
     assert pretrain.main(["pat-pretrain", "--resume", f"--out={finished}"]) == 0
     for a, b in zip(load_model(finished / "encoder.keras").get_weights(), before, strict=True):

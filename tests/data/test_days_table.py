@@ -18,6 +18,8 @@ def recording(participant_id="p", start=datetime.datetime(2024, 1, 1), minutes=3
     ("start", "epoch_length", "kept"),
     [
         ((0, 0), 60, 1440),
+        ((0, 0, 30), 60, 1440),  # as a window of that day has them
+        ((12, 0, 30), 60, 720 + 1440),
         ((12, 0), 60, 720 + 1440),  # whole days are counted from the first midnight
         ((23, 59), 60, 1 + 1440),
         ((12, 0), 30, 2 * (720 + 1440)),

@@ -1,4 +1,5 @@
 import re
+import unicodedata
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from pat_keras.data.label_rules import PositiveRule, parse_map
 from pat_keras.data.labels import LabelConfig, join_labels, read_label_table
 from pat_keras.data.readers.depresjon import read_depresjon
 from pat_keras.data.readers.table import read_tables
+from pat_keras.data.recording import Recording
 from pat_keras.data.windows import WindowConfig
 from pat_keras.errors import LabelError
 from tests.data.readers.generate import depresjon_files, write_zip
@@ -113,7 +115,25 @@ MALFORMED = {
         {"columns": ("answer",)},
         "line 2: answer is 'yes'.*such as 'no', 'yes' become numbers by --map",
     ),
-    "text in numbers": (CSV.replace("27", "27?"), {"columns": ("phq9",)}, r"line 5: phq9 is '27\?', expected a number"),
+    "text in numbers": (
+        CSV.replace("27", "27?"),
+        {"columns": ("phq9",)},
+        r"line 5: phq9 is '27\?', expected a number.* by --label_missing_values\. Texts such as '27\?' become",
+    ),
+    **{  # a text is no number that differs from 9: who has it is not negative
+        f"text in numbers of the rule {rule}": (
+            CSV.replace("27", "unknown"),
+            {"positive": rule, "columns": ("weight",)},
+            r"line 5: phq9 is 'unknown', but --positive=phq9.* \(1 such lines\).* --label_missing_values=unknown",
+        )
+        for rule in ("phq9==9", "phq9>=10", "phq9 in {9, 10}", "phq9 != 9")
+    },
+    "rule of small letters": (
+        CSV.replace(",a,", ",A,", 1),
+        {"positive": "group==a"},
+        "'group' holds 'A', too, .*or name each: 'group in {a, A}'",
+    ),
+    "rule of capital letters": (CSV, {"positive": "group != B"}, "'group' holds 'b', too, .*alike in the table[.]$"),
     "map lacks a text": (
         CSV,
         {"columns": ("answer",), "mapping": "yes=1"},
@@ -126,7 +146,7 @@ MALFORMED = {
     "name taken": (CSV, {"positive": "phq9>=10", "name": "phq9"}, "a column 'phq9' already"),
     "name of ours": (CSV.replace("weight", "window"), {}, "'window' is a name that every cohort uses"),
     "no numbers": ("id,a\n1,x\n2,y\n", {}, "no column holds numbers beside 'id'"),
-    "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma"),
+    "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma.*tells which. Write 1,2340, or take"),
     **{f"rule {rule}": (CSV, {"positive": rule}, re.escape(f"--positive={rule}: ")) for rule in BAD_RULES},
 }
 
@@ -147,6 +167,15 @@ def test_damaged_files(tmp_path, suffix):
     path = write(tmp_path / f"labels.{suffix}", b"nothing of the kind" * 20)
     with pytest.raises(LabelError, match=rf"labels\.{suffix}"):
         read_label_table(LabelConfig(str(path), "id"))
+
+
+def test_a_map_of_numbers_refuses_one_that_it_lacks(tmp_path):
+    path = tmp_path / "labels.parquet"
+    pl.DataFrame({"id": ["a", "b", "c", "d"], "x": [1.0, 1.5, None, float("nan")]}).write_parquet(path)
+    with pytest.raises(LabelError, match=r"line 2: x is '1\.5', which --map=1=0 does not have"):
+        read_label_table(LabelConfig(str(path), "id", ("x",), mapping="1=0"))
+    made = read_label_table(LabelConfig(str(path), "id", ("x",), mapping="1=0,1.5=1"))
+    assert made.people["x"].to_list() == [0, 1, None, None]
 
 
 def test_parsing():
@@ -171,6 +200,15 @@ def test_everybody_of_both_sides_is_counted(tmp_path):
     assert {one.participant_id: one.reason for one in required.rejections}["7"] == "no label in labels.csv"
     funnel = required.cohort.metadata["funnel"]
     assert funnel[0]["people"] == 5 == sum(step["people"] for step in funnel[1:])
+
+
+def test_ids_that_differ_in_zeros_or_letters_are_told_and_composed_letters_are_alike(tmp_path):
+    names = ("a7", "12", unicodedata.normalize("NFD", "Zoë"))
+    raw = write_all(tmp_path / "raw", {f"{name}.csv": plain() for name in names})
+    labels = table(tmp_path, "id,score\nA7,1\n0012,2\nZoë,3\n")
+    items = {one.participant_id: one for one in join_labels(read_tables(raw), labels).recordings}
+    assert isinstance(items["Zoë"], Recording)
+    assert "one of 'A7': if that is the same person" in items["a7"].detail and "'0012'" in items["12"].detail
 
 
 def test_no_id_in_common(tmp_path):

@@ -125,7 +125,8 @@ def test_an_hour_missing_on_another_day_or_without_other_days_is_not_filled():
 
 
 @pytest.mark.parametrize(
-    ("time", "minutes"), [((0, 0, 0), 0), ((0, 1, 0), 1439), ((23, 59, 0), 1), ((12, 0, 0), 720), ((23, 59, 30), 0)]
+    ("time", "minutes"),
+    [((0, 0, 0), 0), ((0, 1, 0), 1439), ((23, 59, 0), 1), ((12, 0, 0), 720), ((23, 59, 30), 1), ((0, 0, 30), 0)],
 )
 def test_minutes_to_midnight(time, minutes):
     assert minutes_to_midnight(datetime.datetime(2003, 5, 7, *time)) == minutes

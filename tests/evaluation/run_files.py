@@ -92,7 +92,7 @@ def add_individuals(folder: pathlib.Path, n_weeks: int = 2) -> Individuals:
 
 
 def _counts(name: str, y: np.ndarray, part: np.ndarray, task: str) -> dict[str, Any]:
-    counts: dict[str, Any] = {"name": name, "left_out": {}}
+    counts: dict[str, Any] = {"name": name, "left_out": {}, "split_hash": "0"}
     for where in ("train", "validation", "test"):
         own = y[part == where]
         counts[where] = {"people": len(own), "windows": 2 * len(own)}

@@ -352,7 +352,7 @@ def test_files_of_the_folder(holdout, kfold) -> None:
         return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
     common = {"config.json", "data.json", "history.csv", "individuals.npz", "metrics.json", "predictions.csv"}
-    common |= {"report.html", "roc.png"}
+    common |= {"learned_days.npz", "report.html", "roc.png"}
     states = {"checkpoints/full.npz", "checkpoints/outcome.npz"}
     assert names(holdout.folder) == common | states | {"flags.txt", "model.keras"}
     folds = {f"checkpoints/fold_{k}/{name}.npz" for k in (1, 2, 3) for name in ("full", "outcome")}
@@ -383,11 +383,12 @@ def test_probabilities_of_baselines_mean_what_those_of_networks_do(recalibration
 def test_tells_of_people_whom_pretraining_saw(cohort, tmp_path) -> None:
     said: list[str] = []
     survey = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "source": "NHANES 2005-2006"})
-    config = small_config(epochs=1, weights="pat_small_nhanes2005")
+    config = small_config(epochs=1, weights="pat_small_nhanes2005", folds=7)
     result = finetune(survey, "label", config, out=tmp_path / "run", say=said.append)
     tested = _people(result.predictions, "test").height
     assert result.metrics["seen_in_pretraining"] == tested > 0
     assert f"{tested} of {tested} test people were in the pretraining of pat_small_nhanes2005" in " ".join(said)
+    assert "folds is 7, which has no effect: split is 'holdout', not kfold." in said
     assert "Not held out from pretraining" in (tmp_path / "run" / "report.html").read_text()
 
 

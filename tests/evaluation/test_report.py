@@ -247,6 +247,23 @@ def test_what_was_run_in_short(everything) -> None:
     assert [page.tags[i + 1][0] for i, (tag, _) in enumerate(page.tags) if tag == "details"] == ["summary"] * 2
 
 
+@pytest.mark.parametrize(
+    ("weights", "scaling", "words"),
+    [
+        ("pat_small_nhanes2005", "Scaling cohort (auto)", "pretrained on (pat_small_nhanes2005: NHANES 2005-06), the"),
+        ("pat_small_29k", "Scaling per_minute (auto)", "2003-04, 2005-06, 2011-12, 2013-14), the test is not"),
+        ("mine.h5", "Scaling auto", "those it was pretrained on, the test is not"),
+        ("", "Scaling cohort (auto)", ""),
+    ],
+)
+def test_what_auto_was_and_whom_pretraining_saw(tmp_path, weights: str, scaling: str, words: str) -> None:
+    write_run(tmp_path)
+    _change(tmp_path / "config.json", standardize="auto", weights=weights)
+    page = _Page(render(read_run(tmp_path)))
+    assert scaling in page.text and words in page.text
+    assert ("pretrained weights" in page.text) == bool(weights)
+
+
 def test_the_page_is_small(everything) -> None:
     assert len(everything[1]) < 2_000_000
 

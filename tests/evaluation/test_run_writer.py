@@ -45,7 +45,7 @@ def _outcome(data: LabelledData, split, seed: int = 0) -> Outcome:
 def test_the_beginning_of_a_run(data, tmp_path) -> None:
     folder = tmp_path / "deep" / "run"
     _writer(folder, data)
-    assert {path.name for path in folder.iterdir()} == {"config.json", "data.json", "flags.txt"}
+    assert {path.name for path in folder.iterdir()} == {"config.json", "data.json", "flags.txt", "learned_days.npz"}
     assert list(folder.parent.iterdir()) == [folder]
     config = json.loads((folder / "config.json").read_text())
     assert {name: config[name] for name in ("label", "seed", "weights")} == {"label": "label", "seed": 0, "weights": ""}
@@ -87,6 +87,18 @@ def test_resumes_the_same_run_alone(data, tmp_path) -> None:
     (folder / "config.json").write_text(json.dumps(config)[:-20])
     with pytest.raises(RunError, match="no readable JSON"):
         _writer(folder, data, resume=True)
+
+
+def test_resuming_with_other_test_people(data, tmp_path) -> None:
+    """A list is a file: changed, it would test people whom the state has learned from."""
+    ids, folder = np.unique(data.participant_id), tmp_path / "run"
+    listed = {"split": "list", "test_people": str(tmp_path / "people.txt")}
+    (tmp_path / "people.txt").write_text("\n".join(ids[::4]))
+    _writer(folder, data, **listed)
+    _writer(folder, data, resume=True, **listed)
+    (tmp_path / "people.txt").write_text("\n".join(ids[1::4]))
+    with pytest.raises(RunError, match="other people are in training, validation or test"):
+        _writer(folder, data, resume=True, **listed)
 
 
 def test_resuming_on_other_data(data, tmp_path) -> None:

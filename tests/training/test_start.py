@@ -196,6 +196,8 @@ def test_the_files_own_embedding(weights: dict[str, str]) -> None:
     made = build_model(small_config(weights=weights["conv"], embedding="linear"), 240, watcher=notes)
     assert made.encoder.config.embedding == "conv"
     assert notes.said == ["embedding conv, that of the weights; linear was asked for"]
+    build_model(small_config(weights="pat_small_nhanes2005", size="large"), 1440, watcher=notes)
+    assert notes.said[1:] == ["size small, that of the weights; large was asked for"]
 
 
 def test_without_weights() -> None:

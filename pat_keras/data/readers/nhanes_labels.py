@@ -20,6 +20,8 @@ from pat_keras.errors import LabelError
 ADULT = 18  # years
 YEARS = {"C": "2003-2004", "D": "2005-2006", "G": "2011-2012", "H": "2013-2014"}
 
+OLDEST = {"C": 85, "D": 85, "G": 80, "H": 80}  # years; RIDAGEYR says no more of who is older
+
 # People with each label in Ruan et al., of cycle H.
 PAPER_PEOPLE = {
     "depression": 4800,
@@ -60,13 +62,14 @@ _HOURS = pl.when(pl.col("SLD010H") <= 24).then(pl.col("SLD010H"))  # 77 refused,
 def _takes(names: tuple[str, ...]) -> pl.Expr:
     """Whether one of a person's medicines is, or is a combination with, one of `names`, by whole names.
 
-    Null if none is, but a medicine is unknown (55555, 77777, 99999), or it is unknown whether there are any (RXDUSE 7,
-    9).
+    Null if none is, but a medicine is unknown (55555, 77777, 99999, or blank), or it is unknown whether there are any
+    (RXDUSE 7, 9, or missing).
     """
     parts = pl.col("RXDDRUG").str.to_uppercase().str.split(";")
     named = parts.list.eval(pl.element().str.strip_chars().is_in(names)).list.any().fill_null(False)
-    unknown = pl.col("RXDDRUG").is_in(("55555", "77777", "99999")) | (pl.col("RXDUSE") > 2)
-    return pl.when(named.any()).then(True).when(~unknown.fill_null(False).any()).then(False)
+    drug, takes_some = pl.col("RXDDRUG").str.strip_chars().fill_null(""), pl.col("RXDUSE").fill_null(9)
+    unknown = drug.is_in(("55555", "77777", "99999")) | (takes_some > 2) | ((takes_some == 1) & (drug == ""))
+    return pl.when(named.any()).then(True).when(~unknown.any()).then(False)
 
 
 # column -> codes that the codebook knows; any number if None
@@ -176,8 +179,9 @@ def read_labels(folder: pathlib.Path, cycle: str, required: str | None) -> tuple
         if rule.adults:
             people = people.with_columns(pl.when(pl.col("age") >= ADULT).then(pl.col(name)).alias(name))
     people = people.select(pl.col("SEQN").cast(pl.Int64).cast(pl.String).alias("participant_id"), *rules)
-    paper = {name: f"; {n:,} people in the paper" for name, n in PAPER_PEOPLE.items() if cycle == "H"}
-    return people, {name: rule.meaning + paper.get(name, "") for name, rule in rules.items()}
+    added = {name: f"; {n:,} people in the paper" for name, n in PAPER_PEOPLE.items() if cycle == "H"}
+    added["age"] = f"; {OLDEST[cycle]} is {OLDEST[cycle]} and older"
+    return people, {name: rule.meaning + added.get(name, "") for name, rule in rules.items()}
 
 
 def missing_reason(label: str, age: float | None) -> str:

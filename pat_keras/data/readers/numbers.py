@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from pat_keras.data.readers.table_config import DECIMALS
-from pat_keras.errors import PATError, RecordingError
+from pat_keras.errors import LabelError, PATError, RecordingError
 
 MISSING = ("", "na", "n/a", "nan", "null", "none")  # in small letters
 _NUMBER = re.compile(r"^[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$|^[-+]?\d{1,3}([.,]\d{3})+([.,]\d+)?$")
@@ -52,15 +52,21 @@ def read_numbers(
     if len(bad):
         at = int(bad[0])
         text = given[at]
-        hint = "Correct the line, or name what stands for a missing value by --missing_values."
+        hint = f"Correct the line, or name what stands for a missing value by {_flag(error)}."
         if is_number(text):
-            hint = f"It was read with a decimal {mark}: give the other --decimal, or take thousands separators away."
+            other = "" if error is LabelError else "give the other --decimal, or "
+            hint = f"It was read with a decimal {mark}: {other}take thousands separators away."
         raise error(
             f"{place.format(line=lines[at])} is {text!r}, expected a number, NA or a blank ({len(bad)} such lines). "
             f"{hint}"
         )
     kept = values.to_frame("v").select(pl.when(~pl.col("v").is_in(missing_numbers(missing))).then(pl.col("v")))
     return kept.to_series().fill_nan(None), mark
+
+
+def _flag(error: type[PATError]) -> str:
+    """The flag that names missing values: a table of labels has its own."""
+    return "--label_missing_values" if error is LabelError else "--missing_values"
 
 
 def missing_numbers(missing: Sequence[str]) -> list[float]:
@@ -72,9 +78,10 @@ def _find_mark(texts: pl.Series, lines: pl.Series, place: str, error: type[PATEr
     marks = {name: texts.str.contains(mark, literal=True).fill_null(False) for name, mark in DECIMALS.items()}
     if marks["point"].any() and marks["comma"].any():
         at = int((marks["point"] | marks["comma"]).arg_true()[0])
+        or_flag = "" if error is LabelError else ", or give --decimal"
         raise error(
             f"{place.format(line=lines[at])} has both points and commas in its numbers (such as {texts[at]!r}); "
-            "one of them may separate thousands. Take these away, or give --decimal."
+            f"one of them may separate thousands. Take these away{or_flag}."
         )
     for name, marked in marks.items():
         if not marked.any():
@@ -84,10 +91,12 @@ def _find_mark(texts: pl.Series, lines: pl.Series, place: str, error: type[PATEr
         whole = texts.filter(~marked).drop_nulls().cast(pl.Float64, strict=False).drop_nulls()
         if thousands.all() and len(whole) and (whole.abs() < 1000).all():
             at = int(marked.arg_true()[0])
+            decimal = texts[at] + "0" if error is LabelError else f"--decimal={name}"
             raise error(
                 f"{place.format(line=lines[at])} is {texts[at]!r}, which is {texts[at].replace(DECIMALS[name], '')} if "
                 f"the {name} separates thousands, and between one and a thousand if it is the decimal mark; nothing in "
-                f"the file tells which. Give --decimal={name}, or take the thousands separators away."
+                f"the file tells which. {'Write' if error is LabelError else 'Give'} {decimal}, or take the thousands "
+                "separators away."
             )
         return name
     return "none"

@@ -7,6 +7,7 @@ import fnmatch
 import glob
 import gzip
 import pathlib
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -22,7 +23,8 @@ class RawFile:
 
     Attributes:
         where: its path, with the zip's before it, for messages.
-        stem: its name without folder and ending; `0012.csv` and `0012.csv.gz` have the stem `0012`.
+        stem: its name without folder and ending; `0012.csv` and `0012.csv.gz` have the stem `0012`. Unicode is composed
+            (NFC), as ids of tables are: macOS decomposes it.
         suffix: its ending in small letters, without `.gz`.
         read: gives its bytes (unpacked, for `.gz`), or raises RecordingError.
     """
@@ -94,7 +96,7 @@ def _choose(
 def _parts(name: str) -> tuple[str, str]:
     """Stem and ending of a file's name."""
     plain = pathlib.PurePosixPath(name[:-3] if name.lower().endswith(".gz") else name)
-    return plain.stem, plain.suffix.lower()
+    return unicodedata.normalize("NFC", plain.stem), plain.suffix.lower()
 
 
 def _file(path: pathlib.Path) -> RawFile:

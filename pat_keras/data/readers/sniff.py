@@ -14,7 +14,7 @@ import polars as pl
 from pat_keras.data.readers.dates import DATE_IN_LINE, UNIX_IN_LINE, kind_of
 from pat_keras.data.readers.numbers import is_number
 from pat_keras.data.readers.table_config import SEPARATORS, TableConfig
-from pat_keras.data.readers.text_lines import decode, split_lines
+from pat_keras.data.readers.text_lines import FREE_MARKS, decode, split_lines
 from pat_keras.errors import RecordingError
 
 _SAMPLE = 200  # lines that decide on the separator
@@ -248,7 +248,8 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
         width = sorted(map(len, split))[len(split) // 2]
         if width < 2:
             continue
-        kinds = [kinds_of([row[at] if at < len(row) else "" for row in split]) for at in range(width)]
+        columns = [[row[at] if at < len(row) else "" for row in split] for at in range(width)]
+        kinds = [kinds_of(column, config.missing_values) for column in columns]
         dated = bool({"datetime", "date", "unix"} & set(kinds))
         named = header is not None and set(config.timestamp_column) <= set(_fields(lines[header], mark))
         known = bool(config.timestamp_column) and named
@@ -266,9 +267,12 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
     return best[0]
 
 
-def kinds_of(fields: Sequence[str]) -> str:
-    """What nine tenths of a column's fields are: "datetime", "date", "time", "unix", "number", "text" or "empty"."""
-    filled = [field for field in fields if field]
+def kinds_of(fields: Sequence[str], missing: Sequence[str] = ()) -> str:
+    """What nine tenths of a column's fields are: "datetime", "date", "time", "unix", "number", "text" or "empty".
+
+    Texts in `missing` stand for missing values, and count as little as blanks.
+    """
+    filled = [field for field in fields if field and field not in missing]
     if not filled:
         return "empty"
     kinds = [kind_of(field) or ("number" if is_number(field) else "text") for field in filled]
@@ -287,7 +291,7 @@ def _split(
     lines, numbers = lines.filter(filled), numbers.filter(filled)
     width = len(columns)
     if lines.str.contains('"', literal=True).any():
-        fields = pl.Series(_split_quoted(lines, numbers, mark, where), dtype=pl.List(pl.String))
+        fields = _split_quoted(lines, numbers, mark, where)
     else:
         fields = lines.str.split(mark)
     count = fields.list.len()
@@ -312,11 +316,13 @@ def _split(
     return pl.DataFrame(rows), numbers
 
 
-def _split_quoted(lines: pl.Series, numbers: pl.Series, mark: str, where: str) -> list[list[str]]:
+def _split_quoted(lines: pl.Series, numbers: pl.Series, mark: str, where: str) -> pl.Series:
     odd = (lines.str.count_matches('"', literal=True) % 2 == 1).arg_true()
     if len(odd):
         raise RecordingError(
             f"{where}, line {numbers[int(odd[0])]}: a quotation mark is not closed on its line ({len(odd)} such "
             "lines). Correct the line."
         )
-    return list(csv.reader(lines.to_list(), delimiter=mark))
+    # Joined once more, by a mark that no line has: millions of lists of texts would take a hundred times the memory.
+    free = next(one for one in FREE_MARKS if not lines.str.contains(one, literal=True).any())
+    return pl.Series(map(free.join, csv.reader(lines, delimiter=mark)), dtype=pl.String).str.split(free)

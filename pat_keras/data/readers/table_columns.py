@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import io
+import re
 from collections.abc import Sequence
 
 import polars as pl
 
 from pat_keras.data.epochs import RULE_OF_UNIT
+from pat_keras.data.readers.numbers import MISSING, is_number
 from pat_keras.data.readers.raw_files import RawFile
 from pat_keras.data.readers.sniff import kinds_of, read_text
 from pat_keras.data.readers.table_config import TableConfig
@@ -40,7 +42,11 @@ _ACTIVITY = {
     "acceleration": None,
     "value": None,
 }
-_IDS = ("id", "pid", "participant_id", "participant", "subject", "subject_id", "subjectid", "user_id", "userid", "seqn")
+# Names, of small letters and digits alone, of columns that tell whose row it is.
+_PERSON = r"participant|subject|subj|patient|person|proband|respondent|user"
+_ID = re.compile(
+    rf"(p|pp|u|sub|case|client|record|study|{_PERSON})?id|({_PERSON})(no|nr|num|number|code|key|name)?|seqn|ppn"
+)
 UNKNOWN_UNIT = "unknown unit"
 
 
@@ -72,7 +78,7 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
     data = file.read()
     if file.suffix != ".parquet":
         text = read_text(data, config, file.where)
-        kinds = {name: kinds_of(_sample(text.rows[name])) for name in text.columns}
+        kinds = {name: kinds_of(_sample(text.rows[name]), config.missing_values) for name in text.columns}
         names = ", ".join(text.columns)
         findings = {
             "encoding": text.encoding,
@@ -91,7 +97,7 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
     if not len(columns):
         raise RecordingError(f"{file.where}: has no row, expected samples. Write it again.")
     lines = pl.Series("line", range(1, len(columns) + 1), dtype=pl.Int64)
-    kinds = {column.name: _kind_of_typed(column) for column in columns}
+    kinds = {column.name: _kind_of_typed(column, config) for column in columns}
     return Table(file.where, columns, lines, kinds, {"columns": ", ".join(columns.columns)})
 
 
@@ -99,7 +105,7 @@ def _sample(column: pl.Series) -> list[str]:
     return pl.concat([column.head(100), column.slice(len(column) // 2, 100), column.tail(100)]).to_list()
 
 
-def _kind_of_typed(column: pl.Series) -> str:
+def _kind_of_typed(column: pl.Series, config: TableConfig) -> str:
     for kind, dtype in (("datetime", pl.Datetime), ("date", pl.Date), ("time", pl.Time)):
         if column.dtype == dtype:
             return kind
@@ -107,7 +113,7 @@ def _kind_of_typed(column: pl.Series) -> str:
         texts = _sample(column.drop_nulls().cast(pl.Int64, strict=False).cast(pl.String))
         return "unix" if texts and kinds_of([text or "" for text in texts]) == "unix" else "number"
     if column.dtype == pl.String:
-        return kinds_of([text or "" for text in _sample(column)])
+        return kinds_of([text or "" for text in _sample(column)], config.missing_values)
     return "empty" if column.dtype == pl.Null else "other"
 
 
@@ -163,7 +169,10 @@ def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
 
 
 def value_column_of(table: Table, config: TableConfig, taken: Sequence[str]) -> str:
-    """The column of values, none of those taken: the one of numbers, or the one with a known name.
+    """The column of values, none of those taken: the one of numbers, or of several the one with a known name.
+
+    A code for missing values (".", "--") can make a text of the activity, and leave a row number or the light as the
+    only column of numbers: what holds numbers in part, or has a known name and is blank where it was looked at, counts.
 
     Raises:
         RecordingError: if it is not there or can't be told.
@@ -177,18 +186,32 @@ def value_column_of(table: Table, config: TableConfig, taken: Sequence[str]) -> 
                 f"{table.where}: {config.value_column!r} (--value_column) is the column of times or ids. Give another."
             )
         return config.value_column
-    numbers = [name for name, kind in table.kinds.items() if kind in ("number", "unix") and name not in taken]
-    known = [name for name in table.columns.columns if _plain(name) in _ACTIVITY and name not in taken]
-    if len(numbers) == 1:
-        return numbers[0]
-    if len(known) == 1:
-        return known[0]
-    what = "more than one column may be the activity" if numbers or known else "no column has numbers"
+    numbers = [name for name in table.kinds if name not in taken and _may_hold_numbers(table, name)]
+    known = [name for name in numbers if _plain(name) in _ACTIVITY]
+    blank = [name for name, kind in table.kinds.items() if kind == "empty" and _plain(name) in _ACTIVITY]
+    found = known or numbers + blank
+    if len(found) == 1:
+        return found[0]
+    what = "more than one column may be the activity" if found else "no column has numbers"
     raise RecordingError(f"{table.where}: {what}; found {_listed(table)}. Give --value_column, the one to read.")
+
+
+def _may_hold_numbers(table: Table, name: str) -> bool:
+    """Whether a column is one of numbers; or of text, with more than a few numbers, or any if its name is known."""
+    column, kind = table.columns[name], table.kinds[name]
+    if kind != "text" or column.dtype != pl.String:
+        return kind in ("number", "unix")
+    filled = [text for text in _sample(column) if text]
+    share = sum(is_number(text) and text.lower() not in MISSING for text in filled) / len(filled)
+    return share > (0 if _plain(name) in _ACTIVITY else 0.25)
 
 
 def _plain(name: str) -> str:
     return name.lower().replace(" ", "")
+
+
+def _is_id(name: str) -> bool:
+    return _ID.fullmatch(re.sub(r"[\W_]", "", name.lower())) is not None
 
 
 def unit_of(config: TableConfig, value_column: str) -> str:
@@ -207,7 +230,7 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
     if config.id_column is None:
         for name in table.columns.columns:
             ids = table.columns[name]
-            if _plain(name) in _IDS and name not in time_columns and 1 < ids.n_unique() <= len(ids) // 10:
+            if _is_id(name) and name not in time_columns and 1 < ids.n_unique() <= len(ids) // 10:
                 raise RecordingError(
                     f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
                     f"of several people. Give --id_column={name}; if it is one person's file, take the column away."
@@ -227,7 +250,10 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
 
 
 def id_texts(ids: pl.Series) -> pl.Series:
-    """Ids as text; of numbers, whole ones without a decimal point, null for others."""
+    """Ids as text; of numbers, whole ones without a decimal point, null for others.
+
+    Unicode is composed (NFC): macOS writes the names of files decomposed, and ids that look alike would differ.
+    """
     if ids.dtype.is_float():
         return (
             ids.to_frame("i")
@@ -239,4 +265,5 @@ def id_texts(ids: pl.Series) -> pl.Series:
             .to_series()
             .cast(pl.String)
         )
-    return ids.cast(pl.String).str.strip_chars()
+    texts = ids.cast(pl.String).str.strip_chars()
+    return texts.str.normalize("NFC") if texts.str.contains(r"[^\x00-\x7f]").any() else texts

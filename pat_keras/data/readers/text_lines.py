@@ -9,6 +9,7 @@ import polars as pl
 from pat_keras.errors import RecordingError
 
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+FREE_MARKS = "\x1f\x1e\x1d\x1c\x01\x02\x03"  # one of them is in no text that `split_lines` lets through
 _NOT_TEXT = {
     b"PK\x03\x04": "a zip or a spreadsheet (.xlsx); save the sheet as CSV, or give the zip the ending .zip",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls); save the sheet as CSV",
@@ -62,7 +63,7 @@ def split_lines(text: str, where: str) -> pl.Series:
     """Lines without their ends; blank ones stay, so that numbers of lines are right."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    free = next((mark for mark in "\x1f\x1e\x1d\x1c\x01\x02\x03" if mark not in text), None)
+    free = next((mark for mark in FREE_MARKS if mark not in text), None)
     if free is None:
         raise RecordingError(f"{where}: is full of control characters, expected text. Export it again, as CSV.")
     lines = pl.read_csv(

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pat_keras.data.features import cut_points_of
-from pat_keras.data.splits import Split
+from pat_keras.data.splits import Split, split_hash
 from pat_keras.errors import RunError
 from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, HeldOut
 from pat_keras.evaluation.benchmark.config import ModelSpec, size_name
-from pat_keras.evaluation.benchmark.plan import Cell, Source, split_hash
+from pat_keras.evaluation.benchmark.plan import Cell, Source
 from pat_keras.evaluation.metrics import by_participant, choose_threshold
 from pat_keras.evaluation.protocols import LabelledData, tested_and_seen
 from pat_keras.evaluation.run_files import versions

@@ -27,7 +27,7 @@ from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import KEY_COLUMNS
 from pat_keras.data.features import cut_points_of
 from pat_keras.data.label_rules import PositiveRule
-from pat_keras.data.splits import PARTS, Split
+from pat_keras.data.splits import Split, split_hash
 from pat_keras.errors import ConfigError, LabelError, PATError
 from pat_keras.evaluation.benchmark.config import (
     SPLIT_FIELDS,
@@ -217,14 +217,6 @@ def _cells_of(task: TaskSpec, model: ModelSpec, config: BenchmarkConfig, source:
                 yield Cell(task, model, train_size, seed, fold, len(parts), settings, definition)
 
 
-def split_hash(split: Split) -> str:
-    """SHA-256 of which windows, by their number among the task's, are in which part."""
-    digest = hashlib.sha256()
-    for part in PARTS:
-        digest.update(part.encode() + np.ascontiguousarray(getattr(split, part), dtype="<i8").tobytes())
-    return digest.hexdigest()
-
-
 def _split_alone(config: FinetuneConfig) -> FinetuneConfig:
     names = (*SPLIT_FIELDS, "task", "train_size", "seed")
     # Asked for with a baseline, a split needs two people a class to train on, which any model should have.
@@ -271,8 +263,10 @@ def _defining(config: FinetuneConfig, baseline: bool) -> dict[str, Any]:
     weights = values.get("weights") or ""
     if weights in PRESETS and PRESETS[weights].sha256:
         values["weights"] = f"sha256:{PRESETS[weights].sha256}"  # which every load of it checks
-    elif pathlib.Path(weights).is_file():
-        values["weights"] = _file_hash(pathlib.Path(weights))
+    elif weights:
+        # Of a run of pat-pretrain its encoder, which another one of that name may have replaced.
+        files = [path for path in (pathlib.Path(weights), pathlib.Path(weights, "encoder.keras")) if path.is_file()]
+        values["weights"] = _file_hash(files[0]) if files else weights
     return json.loads(json.dumps(values))
 
 

@@ -195,7 +195,15 @@ def test_labels(ten_people, label):
     people, meanings = read_labels(ten_people, "D", label)
     assert people["participant_id"].to_list() == [str(number) for number in range(101, 111)]
     assert people[label].to_list() == pytest.approx(LABELS[label], nan_ok=True)
-    assert meanings[label] == RULES[label].meaning
+    assert meanings[label] == RULES[label].meaning + ("; 85 is 85 and older" if label == "age" else "")
+
+
+@pytest.mark.parametrize(("uses", "drug", "value"), [(1, "", None), (None, "", None), (2, "", 0), (9, "", None)])
+def test_a_medicine_that_nobody_knows_is_not_one_that_is_not_taken(tmp_path, uses, drug, value):
+    schema = {"SEQN": pl.Float64, "RXDUSE": pl.Float64, "RXDDRUG": pl.String}
+    rows = [(101.0, uses, drug), (102.0, 1.0, "LORAZEPAM")]
+    write_xpt(tmp_path / "RXQ_RX_D.xpt", pl.DataFrame(rows, schema, orient="row"))
+    assert read_labels(tmp_path, "D", None)[0]["benzodiazepine"].to_list() == [value, 1]
 
 
 def test_every_rule_is_tested():

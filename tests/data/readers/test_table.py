@@ -197,6 +197,23 @@ def test_gaps_and_missing_values_stay_missing(tmp_path):
     assert len(recording) == 300
 
 
+def test_quoted_fields_may_hold_the_separator_and_control_characters(tmp_path):
+    rows = "".join(f'"{i}","a, ""b""\x1fc","{moment}","{i},5"\n' for i, moment in enumerate(times(100)))
+    path = write(tmp_path / "a.csv", '"","id","time","activity"\n' + rows)
+    study, recording = one(path, id_column="id", value_column="activity")
+    assert recording.participant_id == 'a, "b"\x1fc' and study.reading["separator"] == "comma"
+    np.testing.assert_array_equal(recording.activity, np.arange(100) + 0.5)
+
+
+@pytest.mark.parametrize(("header", "first"), [("row;time;activity", "{i};"), ("time;Aktivität", "")])
+def test_a_code_for_missing_values_makes_no_text_of_a_column(tmp_path, header, first):
+    rows = "".join(f"{first.format(i=i)}{t};{i if i % 4 else '.'}\n" for i, t in enumerate(times(100)))
+    path = write(tmp_path / "a.csv", f"{header}\n{rows}")
+    study, recording = one(path, missing_values=(".",))
+    assert study.reading["values"].startswith(repr(header.rpartition(";")[2]))
+    np.testing.assert_array_equal(recording.activity, [i if i % 4 else np.nan for i in range(100)])
+
+
 @pytest.mark.parametrize(("unit", "rule"), [("counts", "summed"), ("STEPS", "summed"), ("ENMO", "averaged")])
 @pytest.mark.parametrize("step", [1, 10, 30])
 def test_short_epochs_become_minutes_and_the_rule_is_told(tmp_path, unit, rule, step):

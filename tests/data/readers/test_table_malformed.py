@@ -69,6 +69,21 @@ MALFORMED = {
     "no such time column": (TEXT, {"timestamp_column": ("time",)}, "no column 'time' .*found 'timestamp', 'activity'"),
     "no such value column": (TEXT, {"value_column": "counts"}, "no column 'counts' .--value_column.; found"),
     "no such id column": (TEXT, {"id_column": "id"}, "no column 'id' .--id_column.; found 'timestamp'"),
+    "a code for missing beside a row number": (
+        columns("row,time,activity", "{i},{t},.") + columns("row,time,activity", "{i},{t},5").split("\n", 1)[1],
+        {"value_column": None},
+        r"line 2: activity is '\.', expected a number, NA or a blank .50 such lines.*--missing_values",
+    ),
+    "the same, of an unknown name": (
+        columns("row;time;Aktivität", "{i};{t};.", 20) + columns("", "{i};{t};5").lstrip(),
+        {},
+        r"more than one column may be the activity; found 'row' .number., .*'Aktivität' .text.. Give --value_column",
+    ),
+    "light beside blank activity": (
+        columns("light,time,activity", "{i},{t},"),
+        {},
+        r"more than one column may be the activity; found 'light' .number., .*'activity' .empty.. Give --value_column",
+    ),
     "value is the time": (TEXT, {"value_column": "timestamp"}, "is the column of times or ids"),
     "doubled column": (columns("t,v,v", "{t},{i},1"), {}, "line 1: the header has the column 'v' more than once"),
     "two times": (columns("start,end,v", "{t},{t},{i}"), {}, "--timestamp_column=start or --timestamp_column=end"),
@@ -78,6 +93,10 @@ MALFORMED = {
     "date without time": (columns("t,v", "{t:%Y-%m-%d},{i}"), {}, "no column has dates with times of day"),
     "time without date": (columns("t,v", "{t:%H:%M:%S},{i}"), {}, "no line has a date"),
     "several people": (columns("subject,t,v", "s{t:%M},{t},{i}", 600), {}, "several people. Give --id_column=subject"),
+    **{
+        f"several people by {name}": (columns(f"{name},t,v", "s{t:%M},{t},{i}", 600), {}, f"Give --id_column={name}")
+        for name in ("Participant ID", "record_id", "Patient-Nr.", "STUDYID", "Proband")
+    },
     "blank id": (columns("id,t,v", "x,{t},{i}").replace("x", "", 1), {"id_column": "id"}, "line 2: id is '', expected"),
     "wrong separator": (TEXT, {"separator": "semicolon"}, "no column has numbers; found 'column_1'"),
     "separator of the header": (

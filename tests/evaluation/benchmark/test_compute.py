@@ -9,13 +9,14 @@ import sys
 import numpy as np
 
 from pat_keras.data.cohort import Cohort
+from pat_keras.evaluation.benchmark import plan
 from pat_keras.evaluation.benchmark.compute import compute_cell, seen_by_pretraining
 from pat_keras.evaluation.benchmark.config import BenchmarkConfig
 from pat_keras.evaluation.benchmark.plan import Source, plan_cells
 from pat_keras.evaluation.benchmark.tables import notes
 from pat_keras.models.baselines import make_baseline
 from tests.evaluation.benchmark.generate import write_benchmark
-from tests.small import small_cohort
+from tests.small import small_cohort, small_config
 
 TEXT = """
 data = "small.parquet"
@@ -83,3 +84,13 @@ def test_people_whom_pretraining_saw_are_counted_and_named(tmp_path: pathlib.Pat
     assert said[0].startswith("PAT: 12 of the people tested were in the pretraining")
     rows[0]["seen_in_pretraining"] = 0
     assert not notes({"paper_source": None, "kind": "binary", "folds": 1, "rows": rows})
+
+
+def test_a_cell_depends_on_what_is_in_the_folder_of_a_pretraining(tmp_path) -> None:
+    """Pretrained again under the same name, a cell of the old weights is not done."""
+    found = []
+    for number in (1, 2):
+        plan._file_hash.cache_clear()  # of another process
+        (tmp_path / "encoder.keras").write_bytes(bytes([number]))
+        found.append(plan._defining(small_config(weights=str(tmp_path)), False)["weights"])
+    assert found[0] != found[1]
