@@ -108,7 +108,7 @@ class PATClassifier(Predictor):
         logits = self.output_layer(self.hidden(pooled))
         # TensorFlow's relu makes 0 of NaN: a week with missing minutes would get the probability of no week at all.
         missing = ops.any(ops.isnan(pooled), axis=-1, keepdims=True)  # (B, 1)
-        return ops.where(missing, ops.full_like(logits, float("nan")), logits)
+        return ops.where(missing, float("nan"), logits)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

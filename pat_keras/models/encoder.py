@@ -118,7 +118,7 @@ class PATEncoder(keras.Model):
         x = self.patch_embedding(ops.cast(x, self.compute_dtype))
         # XLA's relu makes a number of NaN: a convolution's tokens would hide that minutes are missing.
         missing = ops.any(ops.isnan(patches), axis=-1, keepdims=True)  # (B, N, 1)
-        x = ops.where(missing, ops.full_like(x, float("nan")), x)
+        x = ops.where(missing, float("nan"), x)
         return x + ops.cast(positions(ops.shape(x)[1], self.config.embed_dim), x.dtype)
 
     def encode(
