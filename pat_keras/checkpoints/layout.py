@@ -17,8 +17,10 @@ from pat_keras.errors import ConfigError
 
 KINDS = ("encoder", "classifier", "autoencoder")
 HEAD_WIDTH = 128
-# An attribute of our own beside Keras 2's: the order of a masked autoencoder, which the original has no choice of.
+# Attributes of our own beside Keras 2's: of a masked autoencoder, the order, which the original has no choice of, and
+# the share of patches masked, which no tensor tells.
 ORDER_ATTRIBUTE = "pat_keras_order"
+RATIO_ATTRIBUTE = "pat_keras_mask_ratio"
 
 
 @dataclasses.dataclass(frozen=True)

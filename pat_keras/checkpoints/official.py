@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from pat_keras.checkpoints.layout import FileLayer, find_variable, layout, tensor_paths
+from pat_keras.checkpoints.layout import (
+    ORDER_ATTRIBUTE,
+    RATIO_ATTRIBUTE,
+    FileLayer,
+    find_variable,
+    layout,
+    tensor_paths,
+)
 from pat_keras.checkpoints.reader import read
 from pat_keras.checkpoints.writer import write
 from pat_keras.config import EncoderConfig
@@ -34,8 +41,8 @@ def load_official(path: str | os.PathLike[str], *, config: EncoderConfig | None 
         config: only for an encoder of no published size: its shape, to be checked against the file.
 
     Returns:
-        `PATEncoder`, `PATClassifier` (head "official", binary) or `PATMaskedAutoencoder` (order "original", as the
-        authors trained it, unless `save_official` noted another), with the file's weights.
+        `PATEncoder`, `PATClassifier` (head "official", binary) or `PATMaskedAutoencoder` (order "original" and
+        mask_ratio 0.9, as the authors trained it, unless `save_official` noted others), with the file's weights.
 
     Raises:
         CheckpointError: if anything about the file is not as it should be; says what and where.
@@ -53,7 +60,7 @@ def load_official(path: str | os.PathLike[str], *, config: EncoderConfig | None 
     elif contents.kind == "classifier":
         model = PATClassifier(contents.config)
     else:
-        model = PATMaskedAutoencoder(contents.config, order=contents.order)
+        model = PATMaskedAutoencoder(contents.config, mask_ratio=contents.mask_ratio, order=contents.order)
     _assign(model, layout(contents.kind, contents.config), contents.arrays)
     return model
 
@@ -61,7 +68,7 @@ def load_official(path: str | os.PathLike[str], *, config: EncoderConfig | None 
 def load_official_into(model: Model, path: str | os.PathLike[str]) -> None:
     """Load an official file into an existing model of the same kind and shape. On failure the model is as it was.
 
-    A masked autoencoder keeps its own order.
+    A masked autoencoder keeps its own order and mask_ratio.
 
     Raises:
         CheckpointError: if the file is damaged, or of another kind, size or embedding than the model.
@@ -103,10 +110,12 @@ def verify_official(path: str | os.PathLike[str]) -> tuple[str, EncoderConfig]:
 def save_official(model: Model, path: str | os.PathLike[str], *, overwrite: bool = False) -> pathlib.Path:
     """Write a model's weights in the official layout, which Keras 2 and the original's notebooks load.
 
-    The layout has no place for a classifier's scaling: loaded back, the model takes standardised minutes.
+    The layout has no place for a classifier's scaling, smoothing and min_worn_share: loaded back, the model takes
+    complete weeks of standardised minutes.
 
     Args:
-        model: a `PATEncoder`, a binary `PATClassifier` with the official head, or a `PATMaskedAutoencoder`.
+        model: a `PATEncoder`, a binary `PATClassifier` with the official head, or a `PATMaskedAutoencoder` with the
+            "tanh" output.
         path: ends with .h5, by which Keras 2 knows the format.
         overwrite: replace an existing file.
 
@@ -129,7 +138,10 @@ def save_official(model: Model, path: str | os.PathLike[str], *, overwrite: bool
             raise CheckpointError(
                 f"{path}: {name}: found NaN or infinity in the model, expected finite weights. Nothing was written."
             )
-    write(path, layers, arrays, order=getattr(model, "order", None), overwrite=overwrite)
+    notes = {}
+    if isinstance(model, PATMaskedAutoencoder):
+        notes = {ORDER_ATTRIBUTE: model.order, RATIO_ATTRIBUTE: repr(float(model.mask_ratio))}
+    write(path, layers, arrays, notes=notes, overwrite=overwrite)
     return path
 
 
@@ -160,6 +172,12 @@ def _check_original_has(model: Model) -> None:
         raise ConfigError(
             f"This is a {model.task} model with the {model.head} head; the original has a binary one with the official "
             "head only. Use model.encoder, or model.save('name.keras') and pat_keras.load_model."
+        )
+    if isinstance(model, PATMaskedAutoencoder) and model.output_kind != "tanh":
+        raise ConfigError(
+            f"This is a masked autoencoder with a {model.output_kind} output; the original's has 2 tanh, which its "
+            "program would put on these weights, too. Use model.encoder, or model.save('name.keras') and "
+            "pat_keras.load_model."
         )
 
 

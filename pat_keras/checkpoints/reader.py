@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 import re
 from typing import Any
@@ -18,7 +19,7 @@ import h5py
 import numpy as np
 
 from pat_keras.checkpoints.damage import find_damage
-from pat_keras.checkpoints.layout import ORDER_ATTRIBUTE, Tensor, layout, tensor_paths
+from pat_keras.checkpoints.layout import ORDER_ATTRIBUTE, RATIO_ATTRIBUTE, Tensor, layout, tensor_paths
 from pat_keras.config import SIZES, EncoderConfig
 from pat_keras.errors import CheckpointError, PATError
 from pat_keras.models.mae import ORDERS
@@ -33,19 +34,22 @@ _NUMBERED_DENSE = re.compile(r"dense_\d+")
 # Written by Keras 2 beside a compiled model's weights; of no use here.
 _IGNORED_GROUPS = ("optimizer_weights",)
 _MAX_DEPTH = 8
+_AUTHORS_MASK_RATIO = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
     """A file's kind ("encoder", "classifier" or "autoencoder"), shape, and tensors by their path.
 
-    `order` is that of a masked autoencoder: "original" unless our own `save_official` noted another.
+    `order` and `mask_ratio` are those of a masked autoencoder: "original" and the authors' unless our own
+    `save_official` noted others.
     """
 
     kind: str
     config: EncoderConfig
     arrays: dict[str, np.ndarray]
     order: str
+    mask_ratio: float
 
 
 def read(path: pathlib.Path, config: EncoderConfig | None = None) -> Contents:
@@ -66,7 +70,7 @@ def read(path: pathlib.Path, config: EncoderConfig | None = None) -> Contents:
             expected = tensor_paths(layout(file.kind, config))
             _check_set(file, expected)
             arrays = {name: _read_tensor(file, name) for name in expected}
-            return Contents(file.kind, config, arrays, _order(file))
+            return Contents(file.kind, config, arrays, _order(file), _mask_ratio(file))
     except PATError:
         raise
     except _DAMAGE as error:
@@ -314,6 +318,16 @@ def _check_set(file: _File, expected: dict[str, Tensor]) -> None:
             raise file.error(name, f"shape {tuple(dataset.shape)}", f"shape {tensor.shape}")
         if dataset.dtype.kind != "f" or dataset.dtype.itemsize != 4:
             raise file.error(name, f"type {dataset.dtype}", "type float32")
+        if not _is_written(dataset):
+            raise file.error(name, "values that were never written", "a whole tensor")
+
+
+def _is_written(dataset: h5py.Dataset) -> bool:
+    """Whether all of a tensor is stored: HDF5 gives zeros for what a program that was stopped left out."""
+    if dataset.chunks is None:
+        return bool(dataset.id.get_storage_size())
+    chunks = math.prod(-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    return bool(dataset.id.get_num_chunks() == chunks)
 
 
 def _read_tensor(file: _File, name: str) -> np.ndarray:
@@ -333,3 +347,17 @@ def _order(file: _File) -> str:
     if order not in ORDERS:
         raise file.error(f"attribute {ORDER_ATTRIBUTE}", ascii(order), f"one of {', '.join(ORDERS)}")
     return order
+
+
+def _mask_ratio(file: _File) -> float:
+    """The share of patches that a masked autoencoder was trained to fill in. Only our own files say so."""
+    noted = file.text(RATIO_ATTRIBUTE)
+    if noted is None:
+        return _AUTHORS_MASK_RATIO
+    try:
+        ratio = float(noted)
+    except ValueError:
+        ratio = 0.0
+    if not 0.0 < ratio < 1.0:
+        raise file.error(f"attribute {RATIO_ATTRIBUTE}", ascii(noted), "a number between 0 and 1")
+    return ratio

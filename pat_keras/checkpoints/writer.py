@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 
 import h5py
 import numpy as np
 
 from pat_keras._version import __version__
-from pat_keras.checkpoints.layout import ORDER_ATTRIBUTE, FileLayer
+from pat_keras.checkpoints.layout import FileLayer
 from pat_keras.data.files import atomic_write
 from pat_keras.errors import CheckpointError
 
@@ -21,7 +22,7 @@ def write(
     layers: tuple[FileLayer, ...],
     arrays: dict[str, np.ndarray],
     *,
-    order: str | None = None,
+    notes: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write layers with their tensors, all or nothing.
@@ -30,7 +31,7 @@ def write(
         path: the file to make.
         layers: in the order in which Keras 2 expects them.
         arrays: every tensor of the layers by its path in the file.
-        order: that of a masked autoencoder's decoder, noted beside the tensors.
+        notes: attributes of our own, beside the tensors.
         overwrite: replace `path` if it exists.
 
     Raises:
@@ -41,8 +42,8 @@ def write(
         file.attrs["backend"] = "tensorflow"
         file.attrs["keras_version"] = _KERAS_VERSION
         file.attrs["written_by"] = f"pat_keras {__version__}"
-        if order is not None:
-            file.attrs[ORDER_ATTRIBUTE] = order
+        for name, text in (notes or {}).items():
+            file.attrs[name] = text
         for layer in (*layers, FileLayer("top_level_model_weights")):
             group = file.create_group(layer.name)
             group.attrs["weight_names"] = _names([tensor.name for tensor in layer.tensors])

@@ -115,7 +115,8 @@ def attend(tokens: Any, score_kernel: Any, score_bias: Any, mix_kernel: Any, key
         return attend_by_flash(tokens, *folded)
     inputs = (tokens,) if key_bias is None else (tokens, key_bias)
     people, count = tokens.shape[:2]
-    if count is None:
+    # JAX exports models, and Keras asks for the shapes of a functional one, with a symbol for the number of people.
+    if count is None or not isinstance(people, int | None):
         return _each(inputs, folded, keep=False)
     heads = score_kernel.shape[1] // score_kernel.shape[0]
     person_bytes = 4 * heads * count**2

@@ -106,9 +106,12 @@ class PATClassifier(Predictor):
     def call_head(self, pooled: Any, training: bool | None = None) -> Any:
         """The head alone, on pooled tokens: (B, D) -> (B, C). Those of a frozen encoder need computing only once."""
         pooled = self.head_dropout(pooled, training=training)
-        if self.head == "official":
-            pooled = self.hidden(pooled)
-        return self.output_layer(pooled)
+        if self.head == "linear":
+            return self.output_layer(pooled)
+        logits = self.output_layer(self.hidden(pooled))
+        # TensorFlow's relu makes 0 of NaN: a week with missing minutes would get the probability of no week at all.
+        missing = ops.any(ops.isnan(pooled), axis=-1, keepdims=True)  # (B, 1)
+        return ops.where(missing, float("nan"), logits)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -102,7 +102,8 @@ class PATEncoder(keras.Model):
             return self.encode(self.embed_patches(x), training, return_attention_scores)
         wear = ops.cast(wear, "bool")
         seen = self.patches_seen(wear, min_worn_share)
-        key_bias = ops.cast(ops.where(seen, 0.0, UNSEEN), self.compute_dtype)  # (B, N)
+        lowest = -6e4 if self.compute_dtype == "float16" else UNSEEN  # which would be infinite in float16
+        key_bias = ops.cast(ops.where(seen, 0.0, lowest), self.compute_dtype)  # (B, N)
         x = ops.where(wear, x, ops.zeros_like(x))
         return self.encode(self.embed_patches(x), training, return_attention_scores, key_bias)
 
@@ -112,8 +113,12 @@ class PATEncoder(keras.Model):
         return ops.mean(patches, axis=-1) >= min_worn_share
 
     def embed_patches(self, x: Any) -> Any:
-        """Patches with their positions, before the first block: (B, T) -> (B, N, D)."""
+        """Patches with their positions, before the first block: (B, T) -> (B, N, D); NaN where a minute is."""
+        patches = split_patches(x, self.config.patch_size)  # (B, N, P)
         x = self.patch_embedding(ops.cast(x, self.compute_dtype))
+        # XLA's relu makes a number of NaN: a convolution's tokens would hide that minutes are missing.
+        missing = ops.any(ops.isnan(patches), axis=-1, keepdims=True)  # (B, N, 1)
+        x = ops.where(missing, float("nan"), x)
         return x + ops.cast(positions(ops.shape(x)[1], self.config.embed_dim), x.dtype)
 
     def encode(
@@ -157,9 +162,15 @@ class PATEncoder(keras.Model):
             pooling: "mean" of the (seen) tokens, as in the paper; or "mean_std": then their standard deviations, too.
 
         Raises:
-            ConfigError: if x is not (B, T), T is not a multiple of the patch size, or there is no such pooling.
+            ConfigError: if x is not (B, T), T is not a multiple of the patch size, wear is of another shape, or there
+                is no such pooling.
         """
         check_minutes(np.shape(x), self.config.patch_size)
+        if wear is not None and np.shape(wear) != np.shape(x):
+            raise ConfigError(
+                f"PATEncoder: wear has the shape {np.shape(wear)} and the minutes {np.shape(x)}, expected the same: "
+                "true or false for each minute of each week."
+            )
         if pooling not in POOLING:
             raise ConfigError(f"PATEncoder: pooling is {pooling!r}, expected one of {', '.join(POOLING)}.")
         width = self.config.embed_dim

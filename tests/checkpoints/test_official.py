@@ -119,10 +119,18 @@ def test_every_size_is_recognised(size: str, embedding: str, tmp_path: pathlib.P
 
 
 @pytest.mark.parametrize("order", ["restored", "original"])
-def test_an_autoencoder_s_order_is_kept(order: str, tmp_path: pathlib.Path) -> None:
-    path = save_official(PATMaskedAutoencoder(EncoderConfig.small(), order=order), tmp_path / "mae.h5")
-    loaded = load_official(path)
-    assert isinstance(loaded, PATMaskedAutoencoder) and loaded.order == order
+def test_an_autoencoder_s_order_and_mask_ratio_are_kept(order: str, tmp_path: pathlib.Path) -> None:
+    model = PATMaskedAutoencoder(EncoderConfig.small(), mask_ratio=0.75, order=order)
+    loaded = load_official(save_official(model, tmp_path / "mae.h5"))
+    assert isinstance(loaded, PATMaskedAutoencoder) and (loaded.order, loaded.mask_ratio) == (order, 0.75)
+
+
+def test_an_output_that_the_original_has_not(tmp_path: pathlib.Path) -> None:
+    """The layout can't say that it is linear: loaded back, the numbers would be other ones."""
+    model, path = PATMaskedAutoencoder(EncoderConfig.small(), output="linear"), tmp_path / "mae.h5"
+    with pytest.raises(ConfigError, match="linear output"):
+        save_official(model, path)
+    assert not path.exists()
 
 
 def test_a_model_of_its_own_shape(tmp_path: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pat_keras.checkpoints.layout import ORDER_ATTRIBUTE
+from pat_keras.checkpoints.layout import ORDER_ATTRIBUTE, RATIO_ATTRIBUTE
 from pat_keras.checkpoints.reader import read
 from pat_keras.config import EncoderConfig
 from pat_keras.errors import CheckpointError
@@ -65,6 +65,18 @@ def _replace(path: str, values: object, **options: object) -> Change:
     return change
 
 
+def _unwritten(**options: object) -> Change:
+    """A tensor that a program was stopped in writing: HDF5 gives zeros for what is not there."""
+
+    def change(file: h5py.File) -> None:
+        del file[QUERY_PATH]
+        dataset = file.create_dataset(QUERY_PATH, (8, 3, 8), "f4", **options)
+        if options:
+            dataset[:4] = 1.0
+
+    return change
+
+
 def _poke(path: str, value: float) -> Change:
     def change(file: h5py.File) -> None:
         values = file[path][()]
@@ -109,6 +121,8 @@ TENSORS: dict[str, tuple[Change, str, str]] = {
     "text": (_replace(QUERY_PATH, np.full(SHAPE, b"x")), QUERY_PATH, "type"),
     "text of any length": (_replace(QUERY_PATH, np.full(SHAPE, "x", object)), QUERY_PATH, "type object"),
     "pairs": (_replace(QUERY_PATH, np.zeros(SHAPE, "f4,f4")), QUERY_PATH, "type"),
+    "never written": (_unwritten(), QUERY_PATH, "never written"),
+    "half written": (_unwritten(chunks=(4, 3, 8)), QUERY_PATH, "never written"),
     "NaN": (_poke(QUERY_PATH, np.nan), QUERY_PATH, "1 values that are NaN or infinite"),
     "infinity": (_poke(QUERY_PATH, -np.inf), QUERY_PATH, "1 values that are NaN or infinite"),
 }
@@ -398,6 +412,13 @@ def test_an_order_that_nobody_knows(tmp_path: pathlib.Path) -> None:
     assert read(path, TINY).order == "restored"
     edit(path, lambda file: file.attrs.__setitem__(ORDER_ATTRIBUTE, "sorted"))
     _refused(path, ORDER_ATTRIBUTE)
+
+
+@pytest.mark.parametrize("ratio", ["most", "1.0", "nan"])
+def test_a_mask_ratio_that_is_none(ratio: str, tmp_path: pathlib.Path) -> None:
+    path = make_file(tmp_path / "mae.h5", "autoencoder")
+    edit(path, lambda file: file.attrs.__setitem__(RATIO_ATTRIBUTE, ratio))
+    _refused(path, RATIO_ATTRIBUTE)
 
 
 # Whole models.

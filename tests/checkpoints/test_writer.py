@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from keras import ops
 
+from pat_keras.checkpoints.layout import ORDER_ATTRIBUTE, RATIO_ATTRIBUTE
 from pat_keras.checkpoints.official import load_official, save_official
 from pat_keras.config import EncoderConfig
 from tests.checkpoints.official_files import make_model
 from tests.models import reference
 
-OURS = {"written_by", "pat_keras_order"}  # attributes beside Keras 2's own
+OURS = {"written_by", ORDER_ATTRIBUTE, RATIO_ATTRIBUTE}  # attributes beside Keras 2's own
 
 
 def _described(path: pathlib.Path) -> dict[str, Any]:

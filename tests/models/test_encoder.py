@@ -122,6 +122,21 @@ def test_wrong_inputs(shape: tuple[int, ...]) -> None:
             call(x)
 
 
+@pytest.mark.parametrize("shape", [(1, 24), (2, 12), (24,), (3, 24)])
+def test_wear_of_another_shape(shape: tuple[int, ...]) -> None:
+    """One row for all people would spread over a batch, and be wrong in silence."""
+    with pytest.raises(ConfigError, match="wear has the shape"):
+        _tiny().embed(np.zeros((2, 24), np.float32), wear=np.ones(shape, dtype=bool))
+
+
+def test_inside_a_model_of_keras() -> None:
+    """Of whole weeks, whose scores are more than what is kept: there, JAX knows the number of people by a symbol."""
+    encoder, x = PATEncoder(EncoderConfig.small()), _weeks(2, 10_080)
+    inputs = keras.Input((10_080,))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(encoder(inputs)))
+    np.testing.assert_allclose(model.predict(x, verbose=0), encoder.embed(x), atol=1e-5)
+
+
 def test_config_is_required() -> None:
     with pytest.raises(ConfigError, match=r"EncoderConfig.small\(\)"):
         PATEncoder("small")  # type: ignore[arg-type]

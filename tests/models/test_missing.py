@@ -79,6 +79,21 @@ def test_a_recording_that_was_never_worn_gives_no_nan(encoder: PATEncoder, weeks
     assert np.isfinite(to_numpy(encoder.pool(weeks, wear=np.zeros(weeks.shape, dtype=bool)))).all()
 
 
+def test_a_recording_that_was_never_worn_gives_no_nan_in_float16(weeks: np.ndarray) -> None:
+    found = PATEncoder(EncoderConfig.small(), dtype="mixed_float16").embed(weeks, wear=np.zeros(weeks.shape, bool))
+    assert (found == 0.0).all()
+
+
+@pytest.mark.parametrize("embedding", ["linear", "conv", "conv_linear"])
+def test_missing_minutes_that_are_not_masked_give_nan(embedding: str, weeks: np.ndarray) -> None:
+    """And no number: what a relu makes of NaN depends on who compiled it."""
+    model = PATClassifier(EncoderConfig.small(embedding=embedding))
+    gaps = weeks[:, :DAY].copy()
+    gaps[1, 40] = np.nan
+    for found in (model.predict_proba(gaps), model.encoder.embed(gaps), to_numpy(model(gaps))):
+        assert np.isnan(found).all(axis=1).tolist() == [False, True, False]
+
+
 def test_gradients_do_not_flow_from_missing_minutes(weeks: np.ndarray) -> None:
     model = PATClassifier(EncoderConfig.small(), min_worn_share=0.5, dropout=0.0)
     missing = weeks.copy()
