@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pat_keras.evaluation.explained_model import ExplainedModel
     from pat_keras.evaluation.explanation import ExplainSettings
     from pat_keras.evaluation.explanation_run import explain
+    from pat_keras.evaluation.export import export_run
     from pat_keras.evaluation.occlusion import occlusion
     from pat_keras.evaluation.predict import predict
     from pat_keras.evaluation.pretraining import run_pretraining
@@ -82,6 +83,7 @@ _HOMES = {
     "deletion_changes": "evaluation.deletion",
     "deletion_test": "evaluation.deletion",
     "explain": "evaluation.explanation_run",
+    "export_run": "evaluation.export",
     "finetune": "evaluation.experiment",
     "input_x_gradient": "evaluation.attribution",
     "integrated_gradients": "evaluation.attribution",
@@ -133,6 +135,7 @@ __all__ = [
     "deletion_changes",
     "deletion_test",
     "explain",
+    "export_run",
     "finetune",
     "input_x_gradient",
     "integrated_gradients",
