@@ -150,7 +150,7 @@ def deletion_test(
         >>> import numpy as np
         >>> import pat_keras as pat
         >>> from pat_keras.evaluation.deletion import Changes
-        >>> changes = Changes(named=np.array([0.9, 1.1, 1.0] * 2), random=np.array([0.4, 0.6, 0.5] * 2))
+        >>> changes = Changes(named=np.array([0.9, 1.1, 1.0] * 2), random=np.array([0.4, 0.5, 0.6] * 2))
         >>> found = pat.deletion_test(changes)
         >>> round(found.ratio, 2), found.passed  # named hours matter twice as much as random ones
         (2.0, True)
