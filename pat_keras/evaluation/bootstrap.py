@@ -76,9 +76,13 @@ def widening(folds: int) -> float:
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
-    """The percentile interval of resampled values, or None where over one in twenty of them is undefined."""
+    """The percentile interval of resampled values, or None where over one in twenty of them is undefined.
+
+    None, too, where it would have no width, as that of an AUC of 1: resamples can't show what other people would, and
+    "1.00 (1.00 to 1.00)" of three cases reads as certainty.
+    """
     defined = values[np.isfinite(values)]
     if len(defined) < 0.95 * len(values):
         return None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return None if high - low <= 1e-12 * max(1.0, abs(low)) else (float(low), float(high))

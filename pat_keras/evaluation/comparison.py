@@ -13,7 +13,7 @@ import scipy.stats
 
 from pat_keras.evaluation import auc as roc
 from pat_keras.evaluation import bootstrap
-from pat_keras.evaluation.metrics import PRIMARY, checked, statistics, strata, widened
+from pat_keras.evaluation.metrics import PRIMARY, checked, has_one_of_class, statistics, strata, widened
 
 
 def paired_difference(
@@ -44,7 +44,8 @@ def paired_difference(
         return {name: first(draws)[name] - second(draws)[name]}
 
     estimate = float(difference(np.ones((1, len(y)), dtype=np.int32))[name][0])
-    limits = bootstrap.interval(bootstrap.distribution(difference, strata(task, y), seed=seed)[name])
+    resampled = bootstrap.distribution(difference, strata(task, y), seed=seed)[name]
+    limits = None if has_one_of_class(task, y) else bootstrap.interval(resampled)
     limits = widened("difference", estimate, limits, folds)
     low, high = limits if limits and math.isfinite(estimate) else (None, None)
     return {name: estimate if math.isfinite(estimate) else None, "low": low, "high": high}

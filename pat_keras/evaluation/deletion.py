@@ -20,6 +20,9 @@ from pat_keras.evaluation.explained_model import ExplainedModel
 from pat_keras.evaluation.metrics import by_participant
 from pat_keras.models.predictor import Predictor
 
+# Fewer have no interval: where hours are named by chance, that of two people would be above 0 once in five times.
+LEAST_PEOPLE = 6
+
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
@@ -44,7 +47,7 @@ class Deletion:
         draws: R of random hours.
         named: mean change of the score.
         random: mean change of the score by random hours.
-        difference: named - random, with `difference_low` and `difference_high`; None for a single person.
+        difference: named - random, with `difference_low` and `difference_high`; None for fewer than 6 people.
         ratio: named / random, with its ends; None where nothing changes.
         people_share: of the people, those in whom the named hours change the score more.
     """
@@ -64,7 +67,7 @@ class Deletion:
 
     @property
     def passed(self) -> bool:
-        """Whether the interval of the difference is above 0."""
+        """Whether the interval of the difference is above 0; false where there is none."""
         return self.difference_low is not None and self.difference_low > 0
 
     def words(self) -> str:
@@ -72,7 +75,8 @@ class Deletion:
         if self.ratio is None:
             return f"Deletion test: hiding hours does not change this prediction (n = {self.n})."
         limits = "" if self.ratio_low is None else f" ({self.ratio_low:.2f} to {self.ratio_high:.2f})"
-        verdict = "" if self.n < 2 else ": more than chance" if self.passed else ": no better than chance"
+        verdict = ": more than chance" if self.passed else ": no better than chance"
+        verdict = ": too few people to tell from chance" if self.difference_low is None else verdict
         return (
             f"Deletion test: hiding the {100 * self.share:g} % of hours named here changes the score "
             f"{self.ratio:.2f}{limits} times as much as random hours, n = {self.n}{verdict}."
@@ -146,7 +150,7 @@ def deletion_test(
         >>> import numpy as np
         >>> import pat_keras as pat
         >>> from pat_keras.evaluation.deletion import Changes
-        >>> changes = Changes(named=np.array([0.9, 1.1, 1.0]), random=np.array([0.4, 0.6, 0.5]))
+        >>> changes = Changes(named=np.array([0.9, 1.1, 1.0] * 2), random=np.array([0.4, 0.5, 0.6] * 2))
         >>> found = pat.deletion_test(changes)
         >>> round(found.ratio, 2), found.passed  # named hours matter twice as much as random ones
         (2.0, True)
@@ -162,7 +166,7 @@ def deletion_test(
         return {"difference": totals[:, 0] - totals[:, 1], "ratio": ratio}
 
     limits: dict[str, tuple[float | None, float | None]] = {"difference": (None, None), "ratio": (None, None)}
-    if len(moved) > 1:
+    if len(moved) >= LEAST_PEOPLE:
         resampled = bootstrap.distribution(statistics, np.zeros(len(moved)), seed=seed)
         limits = {name: bootstrap.interval(values) or (None, None) for name, values in resampled.items()}
     return Deletion(

@@ -100,7 +100,8 @@ class Explanation:
         occlusion: if it was asked for.
         people: (n,) ids, sorted.
         days: by method, (n, 24), the mean over the person's windows: attention as a multiple of an even spread; the
-            sum of what an hour's minutes added, on all days together; the change by hiding the hour on all days.
+            sum of what an hour's minutes added, on all days together; how far the score falls when the hour is hidden
+            on all days.
         deletion: by method.
         comparison: by method; empty where groups can't be compared.
         no_comparison: why not; "" where they were.

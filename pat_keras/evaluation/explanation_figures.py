@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from pat_keras.evaluation.clock import DAY_HOURS, Clock, mean_by
-from pat_keras.evaluation.deletion import Deletion
+from pat_keras.evaluation.deletion import LEAST_PEOPLE, Deletion
 from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend, style
 from pat_keras.evaluation.plots import DASHES
 from pat_keras.evaluation.profiles import LEVEL, Comparison
@@ -105,7 +105,7 @@ def week_figure(
     axes.grid(visible=False)
     axes.tick_params(axis="y", length=0)
     _clock_axis(axes)
-    _color_bar(figure, image, axes, bar)
+    _color_bar(figure, image, axes, bar, both_ends=signed)
     return _with_caption(figure, f"Line: activity in {unit}, square root. {caption}")
 
 
@@ -194,7 +194,8 @@ def days_figure(
     style(axes, "Occlusion by day", "", label)
     places = np.arange(len(mean))
     axes.bar(places, mean, width=0.7, color=PALETTE["first"], alpha=0.8)
-    axes.errorbar(places, mean, yerr=[mean - low, high - mean], fmt="none", ecolor=PALETTE["ink"], capsize=3)
+    ends = np.maximum([mean - low, high - mean], 0)  # of people who are all alike, below 0 by rounding
+    axes.errorbar(places, mean, yerr=ends, fmt="none", ecolor=PALETTE["ink"], capsize=3)
     axes.set_xticks(places, list(names))
     axes.grid(visible=False, axis="x")
     return _with_caption(figure, f"Bars: mean over people of the change, without sign; 95 % intervals. {caption}")
@@ -225,8 +226,8 @@ def deletion_figure(results: Mapping[str, Deletion]) -> Figure:
     return _with_caption(
         figure,
         f"{100 * some.share:g} % of the hours hidden, {some.draws} draws of random hours, {some.n} people; 95 % "
-        "intervals over people. Grey: the interval of the difference is not above 0. Occlusion was found by hiding "
-        "hours, so its own test favours it.",
+        f"intervals over people (none of fewer than {LEAST_PEOPLE}). Grey: no interval of the difference above 0. "
+        "Occlusion was found by hiding hours, so its own test favours it.",
     )
 
 
@@ -258,8 +259,8 @@ def _norm(values: np.ndarray, signed: bool) -> Normalize:
     return TwoSlopeNorm(0, -top, top) if signed else Normalize(0, top)
 
 
-def _color_bar(figure: Figure, image: Any, axes: Axes, label: str) -> None:
-    bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.04, extend="both" if "log" in label else "max")
+def _color_bar(figure: Figure, image: Any, axes: Axes, label: str, both_ends: bool = False) -> None:
+    bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.04, extend="both" if both_ends else "max")
     bar.set_label(label, color=PALETTE["ink"])
     bar.ax.tick_params(colors=PALETTE["muted"], labelcolor=PALETTE["ink"], labelsize=9)
     bar.outline.set_visible(False)

@@ -195,7 +195,8 @@ def _label(found: Explanation, name: str) -> str:
     """Of the axis of a profile of the day."""
     if name in ATTENTION:
         return "Times an even spread"
-    return f"{'Change of' if name == 'occlusion' else 'Added to'} {found.about['explains']}"
+    explains = found.about["explains"]
+    return f"Fall of {explains} when hidden" if name == "occlusion" else f"Added to {explains}"
 
 
 def _hourly(minutes: np.ndarray, found: Explanation) -> np.ndarray:
@@ -224,4 +225,5 @@ def _score_words(found: Explanation, row: int) -> str:
     window = found.windows.row(row, named=True)
     share = f", probability {window['probability']:.2f}" if "probability" in window else ""
     held = " not held out by the run" if not window["held_out"] else f" in the run's {window['held_out']} part"
-    return f"{str(found.about['explains']).capitalize()}: {window['score']:.2f}{share}; a person{held}."
+    explains = str(found.about["explains"])  # ends in the label, whose capitals stay
+    return f"{explains[0].upper()}{explains[1:]}: {window['score']:.2f}{share}; a person{held}."

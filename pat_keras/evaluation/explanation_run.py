@@ -97,6 +97,8 @@ def explain(
             f"{cohort.metadata['source']}: {missing} of {explained.n_windows} windows to explain have missing minutes, "
             "expected none. Prepare the cohort with complete windows, or train with --missing=mask."
         )
+    if settings.group:
+        groups_of(explained, settings.group)  # whether it can be compared by is to be known now, not after the work
     models = load_models(run)
     settings = _with_methods(settings, models[0])
     reference, typical = _reference(settings, models[0], cohort, run)
@@ -244,7 +246,10 @@ class _Work:
         column = self.settings.group or self.run.data["label"]
         if column not in self.cohort.columns and not self.settings.group:
             return {}, f"the cohort has no column {column!r}, the run's label; --group names another"
-        groups = groups_of(self.cohort, column)
+        try:
+            groups = groups_of(self.cohort, column)
+        except CohortError as error:
+            return {}, str(error)
         names = [name for name in groups.names if name != MISSING]
         number = np.array([groups.of_person[name] for name in people.tolist()])
         model = {

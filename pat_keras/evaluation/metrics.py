@@ -6,6 +6,7 @@ estimate is the same formula with every person drawn once.
 Intervals are the 2.5th and 97.5th percentiles of 2,000 bootstrap resamples of people, drawn within each class, so that
 every resample keeps the sample's numbers of cases and controls: nothing is ever undefined for want of a class, and the
 AUC does not depend on how common the class is. (In simulations the plain bootstrap covers the true AUC equally often.)
+Where a class has one person, who is then in every resample, there is no interval; nor where it would have no width.
 Calibration is about how many people are of class 1, so its resamples are drawn of everybody.
 """
 
@@ -27,6 +28,7 @@ from pat_keras.evaluation import bootstrap, formulas
 # The one number of a task by which two models are compared.
 PRIMARY = {"binary": "auc", "multiclass": "auc", "regression": "mae"}
 
+_ONE_PERSON = "one of the classes has one person"
 _WIDENED = ", {:.2f} times as wide since folds share the people they train on"
 
 # What metrics without bounds of their own can be is not here.
@@ -170,13 +172,15 @@ def evaluate(
     result: dict[str, Any] = {"n": len(y)}
     reasons: dict[str, str] = {}
     for name, value in estimate(task, y, prediction, threshold).items():
-        limits = None if value is None else widened(name, value, bootstrap.interval(resampled[name]), folds)
+        stuck = name not in formulas.OF_ALL_PEOPLE and has_one_of_class(task, y)
+        limits = None if value is None or stuck else bootstrap.interval(resampled[name])
+        limits = None if value is None else widened(name, value, limits, folds)
         result[name] = value
         result[f"{name}_low"], result[f"{name}_high"] = limits or (None, None)
         if result[name] is None:
             reasons[name] = _why_undefined(task, y, prediction, name, threshold)
         elif limits is None:
-            reasons[f"{name}_low"] = "undefined in more than one in twenty resamples"
+            reasons[f"{name}_low"] = _ONE_PERSON if stuck else _why_no_interval(resampled[name])
     if task == "binary":
         result["n_positive"] = int(y.sum())
         result |= _threshold_summary(threshold, reasons)
@@ -317,6 +321,17 @@ def strata(task: str, y: np.ndarray) -> np.ndarray:
     return np.zeros(len(y)) if task == "regression" else y
 
 
+def has_one_of_class(task: str, y: np.ndarray) -> bool:
+    """Whether some class has one person, whom resampling within classes can't vary."""
+    return task != "regression" and 1 in np.unique(y, return_counts=True)[1]
+
+
+def _why_no_interval(resampled: np.ndarray) -> str:
+    if np.isfinite(resampled).mean() < 0.95:
+        return "undefined in more than one in twenty resamples"
+    return "no interval: nearly all resamples agree, which is no certainty"
+
+
 def _threshold_summary(threshold: float | np.ndarray | None, reasons: dict[str, str]) -> dict[str, Any]:
     distinct = [] if threshold is None else [float(value) for value in np.unique(threshold)]
     if len(distinct) == 1:
@@ -337,7 +352,7 @@ def _delong_interval(y: np.ndarray, p: np.ndarray, reasons: dict[str, str], wide
         return dict.fromkeys(names)
     (value,), ((variance,),) = roc.delong(y, p[None])
     if not math.isfinite(variance):
-        reasons[names[0]] = "one of the classes has one person"
+        reasons[names[0]] = _ONE_PERSON
         return dict.fromkeys(names)
     error = widen * math.sqrt(max(variance, 0.0))
     if error == 0 or not 0 < value < 1:

@@ -139,12 +139,15 @@ def score_histogram_figure(
     return figure
 
 
-def history_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def history_figure(rows: Sequence[Mapping[str, Any]], monitor: str = "auto") -> Figure:
     """Loss and validation metric over the epochs of training, one thin line a fold, the best epoch marked.
+
+    That is the one whose weights were kept: of the last stage, by the metric and among equal ones by the loss.
 
     Args:
         rows: of history.csv: fold, stage, epoch, loss, validation_loss and one other `validation_<metric>`; None where
             something was not measured. Epochs go on over the stages of a fold.
+        monitor: "loss" where the validation loss decided, and not the metric.
 
     Raises:
         ValueError: if there are no rows.
@@ -163,7 +166,8 @@ def history_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     folds = sorted({row.get("fold") or 0 for row in rows})
     for fold in folds:
         own = [row for row in rows if (row.get("fold") or 0) == fold]
-        _draw_fold(panels, own, metric, first=fold == folds[0], alpha=1.0 if len(folds) == 1 else 0.55)
+        alpha = 1.0 if len(folds) == 1 else 0.55
+        _draw_fold(panels, own, metric, monitor, first=fold == folds[0], alpha=alpha)
     for axes in panels:
         legend(axes, "best")
     return figure
@@ -238,7 +242,12 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
 
 
 def _draw_fold(
-    panels: Sequence[Axes], rows: Sequence[Mapping[str, Any]], metric: str | None, first: bool, alpha: float
+    panels: Sequence[Axes],
+    rows: Sequence[Mapping[str, Any]],
+    metric: str | None,
+    monitor: str,
+    first: bool,
+    alpha: float,
 ) -> None:
     """The lines of one fold; only the first fold's are named in the legend."""
     epochs = np.arange(1, len(rows) + 1)
@@ -255,8 +264,7 @@ def _draw_fold(
             linewidth=1.5, label=label if first else None,
         )  # fmt: skip
     if metric and np.isfinite(values := _column(rows, metric)).any():
-        lower_is_better = any(word in metric for word in ("loss", "mae", "mse", "error"))
-        best = int(np.nanargmin(values) if lower_is_better else np.nanargmax(values))
+        best = _kept_epoch(rows, metric, monitor)
         text = "best epoch" if first else None
         panels[1].plot(epochs[best], values[best], "o", color=PALETTE["second"], markersize=6, label=text)
     stages = [row.get("stage") for row in rows]
@@ -265,6 +273,16 @@ def _draw_fold(
         for border in borders:
             text = "next stage" if first and border == borders[0] and axes is panels[0] else None
             axes.axvline(border, color=PALETTE["muted"], linewidth=1, linestyle=":", label=text)
+
+
+def _kept_epoch(rows: Sequence[Mapping[str, Any]], metric: str, monitor: str) -> int:
+    """The place in a fold's rows of the epoch whose weights were kept."""
+    lower_is_better = any(word in metric for word in ("loss", "mae", "mse", "error"))
+    loss = np.nan_to_num(_column(rows, "validation_loss"), nan=np.inf)
+    value = np.nan_to_num(_column(rows, metric) * (1 if lower_is_better else -1), nan=np.inf)
+    last = np.array([row.get("stage") != rows[-1].get("stage") for row in rows])
+    keys = (loss, last) if monitor == "loss" else (loss, value, last)
+    return int(np.lexsort(keys)[0])  # the earliest of equal ones
 
 
 def _band(y: np.ndarray, score: np.ndarray, seed: int, on_grid: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ Axes: B windows, T minutes, n people, 24 hours of the day, G groups, R permutati
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from pat_keras.evaluation.clock import DAY_HOURS, Clock, mean_by, total_by
 
 LEAST_PEOPLE = 5  # of a group, for a comparison
 LEVEL = 0.05
+
+_LEAST_WAYS = 20  # to give people their groups: with fewer, no p-value can be as small as the level
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +120,8 @@ def compare_profiles(
         seed: of permutations and bootstrap.
 
     Raises:
-        LabelError: if there are not two groups or more, each of 5 people or more.
+        LabelError: if there are not two groups or more, each of 5 people or more, or people can't change groups within
+            their strata.
 
     Example:
         >>> import numpy as np
@@ -135,9 +139,16 @@ def compare_profiles(
             f"Comparison of groups: there are {found}; expected two groups or more, each of at least {LEAST_PEOPLE} "
             "people who have values at every hour. Explain more people, or choose another column."
         )
+    within = np.zeros(len(group), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    if (ways := _ways(group, within)) < _LEAST_WAYS:
+        raise LabelError(
+            f"Comparison of groups: people can change groups only with those whom the same model explains, and there "
+            f"are {ways} ways to do so; expected {_LEAST_WAYS} or more, since fewer find no difference however "
+            "large. Where one person was left out at a time everybody has a model of their own: explain a run of fewer "
+            "folds, or more people."
+        )
     statistic = _statistic(profiles, group, len(names))
     rng = np.random.default_rng(seed)
-    within = np.zeros(len(group), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
     reached = np.ones(DAY_HOURS)
     for _ in range(permutations):
         changed = group.copy()
@@ -150,6 +161,15 @@ def compare_profiles(
     low, high = _bands(profiles, group, len(names), seed)
     windows = _windows(p, mean, names)
     return Comparison(list(names), counts.tolist(), mean, low, high, statistic, p, windows, permutations)
+
+
+def _ways(group: np.ndarray, within: np.ndarray) -> int:
+    """In how many ways the groups can be dealt out within the strata; above what a float holds, a very large number."""
+    total = 0.0
+    for stratum in np.unique(within):
+        counts = np.bincount(group[within == stratum])
+        total += math.lgamma(counts.sum() + 1) - sum(math.lgamma(count + 1) for count in counts)
+    return round(math.exp(min(total, 690.0)))
 
 
 def _statistic(profiles: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:

@@ -186,13 +186,15 @@ def _results(run: Run) -> str:
 
 
 def _value(result: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """A metric and its interval; why there is none; nothing where it was not asked for."""
+    """A metric and its interval, or why there is none; nothing where it was not asked for."""
     if name not in result:
         return "", ""
     value, low, high = (result.get(key) for key in (name, f"{name}_low", f"{name}_high"))
     if value is None:
         return "undefined", (result.get("reasons") or {}).get(name, "")
-    return f"{value:.3f}", "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    if low is None or high is None:
+        return f"{value:.3f}", (result.get("reasons") or {}).get(f"{name}_low", "")
+    return f"{value:.3f}", f"{low:.3f} to {high:.3f}"
 
 
 def _people(result: Mapping[str, Any]) -> tuple[str, str]:

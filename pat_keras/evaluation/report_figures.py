@@ -47,7 +47,7 @@ def training_figure(run: Run) -> str:
         if np.isfinite(values).any():
             name = metric.replace("_", " ").replace("auc", "AUC")
             alt += f" The {name} lies between {np.nanmin(values):.3f} and {np.nanmax(values):.3f}."
-    return page.figure(plots.history_figure(run.history), "history", alt)
+    return page.figure(plots.history_figure(run.history, run.config.get("monitor", "auto")), "history", alt)
 
 
 def subgroups_figure(run: Run, metric: str, title: str) -> str:

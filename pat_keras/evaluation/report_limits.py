@@ -31,6 +31,12 @@ def limits(run: Run) -> list[str]:
     if rarest < 50:
         who = f"{n} test people" + ("" if run.task == "regression" else f", {rarest} in the smallest class")
         words.append(f"With {who}, the intervals are wide, and differences between settings are mostly noise.")
+    if run.task != "regression" and rarest < 5:
+        words.append(
+            "With fewer than 5 people of a class the intervals are even too narrow: resamples of so few are too much "
+            "alike. In simulations 95 % intervals of the AUC held the truth 7 times in ten with 2, and 8 or 9 with 3 "
+            "or 4."
+        )
     if run.task != "regression":
         words.append(
             "Probabilities fit the share of each class that the model was trained for: "

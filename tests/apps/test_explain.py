@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import types
 import xml.etree.ElementTree
 
 import numpy as np
@@ -12,11 +13,12 @@ import pytest
 
 from pat_keras.apps.explain import main
 from pat_keras.data.cohort import Cohort
-from pat_keras.errors import ConfigError
-from pat_keras.evaluation import explanation_run
+from pat_keras.errors import CohortError, ConfigError
+from pat_keras.evaluation import explanation_files, explanation_run
 from pat_keras.evaluation.attention import attention_profile
 from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.explanation import ExplainSettings
+from pat_keras.evaluation.explanation_figures import days_figure
 from pat_keras.evaluation.explanation_run import explain
 from pat_keras.models.networks import BaselineNetwork
 from tests.small import small_cohort, small_config
@@ -76,6 +78,7 @@ def test_every_picture_has_its_numbers(kfold, cohort, tmp_path, capsys) -> None:
             words = _texts(out / stem)
             assert f"{ratio:.2f} (" in words, stem
             assert "times as much as random hours, n = 24" in words, stem
+    assert "Fall of log-odds of label = 1 when hidden" in _texts(out / "people/01/day_occlusion")
     _check_numbers(kfold, cohort, out)
     assert _explain(run, f"--data={tmp_path / 'c.parquet'}", f"--out={out}") == 2
     assert "not empty" in capsys.readouterr().err
@@ -107,6 +110,18 @@ def _check_numbers(kfold: Result, cohort: Cohort, out: pathlib.Path) -> None:
     np.testing.assert_allclose(np.nansum(matrix, axis=1).max(), 1, atol=1e-5)
 
 
+def test_what_is_written_of_a_person_keeps_the_capitals_of_the_label() -> None:
+    windows = pl.DataFrame({"score": [0.5], "probability": [0.62], "held_out": [""]})
+    found = types.SimpleNamespace(about={"explains": "log-odds of PHQ9 = 1"}, windows=windows)
+    assert explanation_files._score_words(found, 0).startswith("Log-odds of PHQ9 = 1: 0.50, probability 0.62; ")
+
+
+def test_days_of_people_who_are_all_alike() -> None:
+    """Their interval has no width, and lies below the mean by rounding."""
+    figure = days_figure(np.ones(1), np.ones(1), np.full(1, 1 - 2**-52), ["day 1"], "Change", "")
+    assert figure.axes
+
+
 def test_new_people_are_explained_by_all_models(kfold, cohort) -> None:
     others = small_cohort(n_people=6, seed=1)
     others = Cohort(others.activity, others.table.with_columns(pl.col("participant_id") + "n").drop("label"))
@@ -122,6 +137,12 @@ def test_new_people_are_explained_by_all_models(kfold, cohort) -> None:
     assert not found.clock.known
     grouped = explain(kfold.folder, cohort, "random:3", ExplainSettings(("attention",), draws=1, group="level"))
     assert "of at least 5 people" in grouped.no_comparison
+
+    def none_done(done: int, total: int) -> None:
+        pytest.fail("the column is looked for after the work")
+
+    with pytest.raises(CohortError, match="no column 'height'"):
+        explain(kfold.folder, cohort, "all", ExplainSettings(("attention",), group="height"), progress=none_done)
 
 
 def test_other_networks_have_no_attention(kfold, cohort, monkeypatch) -> None:

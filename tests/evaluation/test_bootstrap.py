@@ -45,6 +45,7 @@ def test_interval_is_none_when_too_much_is_undefined() -> None:
     assert bootstrap.interval(values) is not None
     values[:6] = np.nan
     assert bootstrap.interval(values) is None
+    assert bootstrap.interval(np.full(100, 0.1) + np.arange(100) * 1e-17) is None  # no width
 
 
 def test_interval_of_the_auc_covers_the_truth() -> None:

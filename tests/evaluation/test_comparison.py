@@ -37,7 +37,7 @@ def test_clear_difference_has_a_small_p_value() -> None:
 def test_equal_models_do_not_differ() -> None:
     y, p = binary_scores()
     result = comparison.paired_auc_difference(y, p, p)
-    assert (result["auc"], result["low"], result["high"]) == (0, 0, 0)
+    assert (result["auc"], result["low"], result["high"]) == (0, None, None)
     assert result["p_value"] is None
 
 

@@ -12,6 +12,7 @@ import sklearn.metrics as sk
 
 from pat_keras.errors import LabelError
 from pat_keras.evaluation import metrics
+from pat_keras.evaluation.comparison import paired_auc_difference
 
 
 def binary_scores(seed: int = 0, n: int = 80) -> tuple[np.ndarray, np.ndarray]:
@@ -177,9 +178,21 @@ def test_folds_may_each_have_a_threshold() -> None:
 
 def test_perfect_separation_says_that_the_interval_means_nothing() -> None:
     result = metrics.evaluate("binary", [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], threshold=0.5)
-    assert (result["auc"], result["auc_low"], result["auc_high"]) == (1, 1, 1)
+    for name in ("auc", "sensitivity"):  # "1.00 (1.00 to 1.00)" of four people would read as certainty
+        assert (result[name], result[f"{name}_low"], result[f"{name}_high"]) == (1, None, None)
+    assert "nearly all resamples agree" in result["reasons"]["auc_low"]
     assert result["auc_delong_low"] is None
     assert "says nothing about the uncertainty" in result["reasons"]["auc_delong_low"]
+
+
+def test_one_person_of_a_class_gives_no_interval() -> None:
+    """Who is in every resample: such 95 % intervals of the AUC held the truth once in three to two times."""
+    y, p = np.eye(1, 20)[0], np.random.default_rng(0).random(20)
+    result = metrics.evaluate("binary", y, p, threshold=0.5)
+    assert (result["auc_low"], result["mcc_high"], result["auc_delong_low"]) == (None, None, None)
+    assert result["reasons"]["auc_low"] == "one of the classes has one person"
+    assert paired_auc_difference(y, p, p[::-1])["low"] is None
+    assert metrics.evaluate("regression", y, p)["mae_low"] is not None
 
 
 def test_everybody_called_negative_is_mcc_zero_as_in_scikit_learn() -> None:

@@ -76,7 +76,9 @@ def test_deletion_over_people_averages_their_windows() -> None:
     alone = deletion_test(changes, np.array(["a"] * 6))
     assert (alone.n, alone.difference_low, alone.ratio_low, alone.passed) == (1, None, None, False)
     assert alone.difference == pytest.approx(changes.named.mean() - changes.random.mean())
+    assert "too few people" in alone.words()
     uneven = deletion_test(changes, np.array(["a"] * 5 + ["b"]))
+    assert (uneven.n, uneven.passed, uneven.ratio_low) == (2, False, None)  # chance would pass once in five times
     assert uneven.named == pytest.approx((changes.named[:5].mean() + changes.named[5]) / 2)
     nothing = deletion_test(deletion_changes(LinearModel(0 * weights), weeks, {"planted": planted}, CLOCK)["planted"])
     assert nothing.ratio is None

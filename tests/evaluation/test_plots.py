@@ -122,6 +122,15 @@ def test_history_of_an_error_is_best_where_lowest() -> None:
     assert best.get_xdata()[0] == 2
 
 
+@pytest.mark.parametrize(("monitor", "epoch"), [("auto", 4), ("loss", 3)])
+def test_history_marks_the_epoch_that_was_kept(monitor: str, epoch: int) -> None:
+    """Of the last stage; of equal AUCs the one with the smaller loss, or the smallest loss where that decided."""
+    seen = [("head", 0.9, 0.1), ("full", 0.7, 0.5), ("full", 0.6, 0.2), ("full", 0.7, 0.4)]
+    rows = [{"stage": s, "loss": 1.0, "validation_loss": loss, "validation_auc": auc} for s, auc, loss in seen]
+    best = next(line for line in plots.history_figure(rows, monitor).axes[1].lines if line.get_marker() == "o")
+    assert best.get_xdata()[0] == epoch
+
+
 def test_one_versus_rest_leaves_out_an_absent_class() -> None:
     y = np.array([0, 1, 0, 1])
     p = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.3, 0.6, 0.1]])

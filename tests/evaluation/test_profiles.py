@@ -70,6 +70,15 @@ def test_too_few_people() -> None:
         compare_profiles(profiles, 0 * group, NAMES[:1])
 
 
+def test_people_who_cannot_change_groups() -> None:
+    """A model for each person (leave one out), or one for each group: no p-value can be small, so there is none."""
+    profiles, group = _people(np.random.default_rng(0), 12), np.repeat([0, 1], 6)
+    for strata in (np.arange(12), group):
+        with pytest.raises(LabelError, match="there are 1 ways to do so; expected 20 or more"):
+            compare_profiles(profiles + 9 * group[:, None], group, NAMES, strata)
+    assert compare_profiles(profiles, group, NAMES, np.repeat([0, 1, 2], 4) * 0, permutations=100).counts == [6, 6]
+
+
 def test_average_days() -> None:
     clock = Clock(2 * 1440)
     weights = np.ones((1, 2880))

@@ -272,6 +272,13 @@ def test_auc_is_by_participant() -> None:
     assert participant_auc("binary", part, logits) == pytest.approx(expected) == 0.75
 
 
+def test_equal_aucs_are_equal() -> None:
+    """Added up in another order they differ in the last digit, which would choose the epoch in place of the loss."""
+    part = Part(np.zeros((7, 1)), np.array([1, 1, 0, 0, 0, 0, 0]), np.ones(7), np.arange(7).astype(str))
+    orders = np.array([[2, 1, 3, 5, 0, 6, 4], [3, 0, 4, 1, 5, 2, 6]])
+    assert [participant_auc("binary", part, order[:, None] / 10.0) for order in orders] == [0.2, 0.2]
+
+
 def test_auc_of_several_classes_is_the_mean_over_them() -> None:
     rng = np.random.default_rng(0)
     y, logits = np.arange(12) % 3, rng.normal(size=(12, 3))

@@ -53,7 +53,7 @@ def dots_figure(task: dict[str, Any]) -> Figure:
         low, high = (np.array([_or_nan(one[end]) for one in found]) for end in ("low", "high"))
         label = "all people" if size == "all" else f"{size} people"
         axes.errorbar(
-            x, y, xerr=np.nan_to_num(np.stack([x - low, high - x])), fmt=_MARKERS[place % len(_MARKERS)],
+            x, y, xerr=np.nan_to_num(np.stack([x - low, high - x])).clip(0), fmt=_MARKERS[place % len(_MARKERS)],
             color=PALETTE[SERIES[place % len(SERIES)]], markersize=5, linewidth=1.4, capsize=2, label=label,
         )  # fmt: skip
         paper = np.array([_or_nan(row["paper"]) for row in rows])

@@ -59,9 +59,10 @@ def test_interval_of_one_seed_is_that_of_evaluate(kind: str) -> None:
 
 
 def test_difference_is_paired_over_people_seeds_and_sizes() -> None:
-    """Of a model with itself it is zero with no width; of two, narrower than if they were resampled apart."""
+    """Of a model with itself it is zero, without an interval; of two, narrower than if they were resampled apart."""
     scores = _scores(a=2.0, b=0.5)
-    assert scores.difference("a", "a", ["40", "all"])["high"] == 0
+    same = scores.difference("a", "a", ["40", "all"])
+    assert (same["value"], same["high"]) == (0, None)
     found = scores.difference("a", "b", ["40", "all"])
     averages = [scores.average(model, ["40", "all"])["value"] for model in ("a", "b")]
     assert found["value"] == pytest.approx(averages[0] - averages[1])
