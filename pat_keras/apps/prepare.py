@@ -203,6 +203,8 @@ def _write(assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path, overwr
 
 
 def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path) -> str:
+    from pat_keras.data.top_values import words_of
+
     cohort = assembly.cohort
     windows = cohort.metadata["windows"]
     lines = ["", f"{study.name:<72}{'people':>8}"]
@@ -235,6 +237,9 @@ def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: path
             f"{ceiling['minutes']:,} minutes of {ceiling['people']:,} people are at the device's ceiling of "
             f"{ceiling['value']:,} {study.unit}; they are kept as they are"
         )
+    if cohort.metadata["largest_too_often"]:
+        words = words_of(cohort.metadata["largest_too_often"], study.unit)
+        lines += textwrap.wrap(f"warning: {words}", 110, subsequent_indent=" " * 4)
     lines += ["", *_label_lines(assembly), ""]
     lines += [f"cohort:   {out} ({out.stat().st_size / 1e6:.1f} MB)", f"rejected: {rejected}"]
     for name, text in (("terms:", study.terms), ("cite:", study.citation)):

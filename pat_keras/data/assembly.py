@@ -18,6 +18,7 @@ from pat_keras.data.account import Account, Accountant
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
+from pat_keras.data.top_values import TopValues
 from pat_keras.data.windows import DAY_MINUTES, WindowConfig, Windows, cut_windows
 from pat_keras.errors import CohortError, LabelError
 
@@ -117,6 +118,7 @@ def _metadata(
             "nonwear_minutes": store.nonwear_minutes,
         },
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
+        "largest_too_often": store.top_values.too_often() if study.ceiling is None else None,
         "reading": dict(study.reading),
         "funnel": funnel,
     }
@@ -134,6 +136,7 @@ class _Store:
         self.accountant = Accountant()
         self.ceiling_minutes = 0
         self.ceiling_people = 0
+        self.top_values = TopValues()
         self._ceiling = math.inf if ceiling is None else ceiling  # no recording holds an infinite value
         self._activity = np.empty((64, length), dtype=np.float32)
 
@@ -150,6 +153,7 @@ class _Store:
         self.passed_over.update(windows.passed_over)
         self.filled_minutes += windows.filled_minutes
         self.filled_people += windows.filled_minutes > 0
+        self.top_values.add(windows.activity)
         at_ceiling = int(np.count_nonzero(windows.activity >= self._ceiling))
         self.ceiling_minutes += at_ceiling
         self.ceiling_people += at_ceiling > 0

@@ -280,9 +280,7 @@ def from_list(
     part = np.zeros(len(ids), dtype=np.int64)
     part[np.isin(ids, people.validation)] = 1
     part[np.isin(ids, people.test)] = 2
-    beside_test = (part != 2) & np.isin(group, group[part == 2])
-    beside_validation = (part == 0) & ~beside_test & np.isin(group, group[part == 1])
-    part[beside_test | beside_validation] = -1
+    part[_beside(part, group)] = -1
     rest = np.flatnonzero(part == 0)
     if not people.validation and rest.size:
         drawn = holdout(
@@ -305,8 +303,16 @@ def from_list(
     return split
 
 
-def from_column(participant_id: np.ndarray, values: Sequence[str | None] | np.ndarray) -> Split:
+def from_column(
+    participant_id: np.ndarray, values: Sequence[str | None] | np.ndarray, group: np.ndarray | None = None
+) -> Split:
     """The split that a column of the cohort gives: "train", "validation" or "test" for each window.
+
+    Args:
+        participant_id: (B,) whose window it is.
+        values: (B,) the column.
+        group: (B,) who is kept together. People of the same group as somebody who is tested, and not tested themselves,
+            are left out and counted; so are those to train on beside somebody who validates.
 
     Raises:
         CohortError: if another value is in it, nobody is in train, or a participant is in two parts.
@@ -320,10 +326,26 @@ def from_column(participant_id: np.ndarray, values: Sequence[str | None] | np.nd
             f"split: the column has the values {', '.join(others[:5])}, expected {', '.join(PARTS)}. Rename them, or "
             "drop these windows."
         )
-    train, validation, test = (np.flatnonzero(column == part) for part in PARTS)
-    split = Split(train, validation, test, "given")
-    check_disjoint(split, participant_id)
+    ids, part = np.asarray(participant_id), np.array([PARTS.index(value) for value in column])
+    check_disjoint(_given(part, {}), ids)
+    beside = _beside(part, ids if group is None else np.asarray(group))
+    part[beside] = -1
+    left_out = {"share recordings with somebody in another part": np.unique(ids[beside]).size} if beside.any() else {}
+    split = _given(part, left_out)
+    check_disjoint(split, ids)
     return split
+
+
+def _given(part: np.ndarray, left_out: dict[str, int]) -> Split:
+    """The windows of each part (B,), a number in `PARTS`, or -1 for none."""
+    train, validation, test = (np.flatnonzero(part == number) for number in range(len(PARTS)))
+    return Split(train, validation, test, "given", left_out)
+
+
+def _beside(part: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """(B,) who is in the group of somebody of a later part, by the number in `PARTS`: not to be learned from."""
+    beside_test = (part != 2) & np.isin(group, group[part == 2])
+    return beside_test | ((part == 0) & np.isin(group, group[part == 1]))
 
 
 def _split(

@@ -13,6 +13,7 @@ from pat_keras.data.account import Account, label_counts
 from pat_keras.data.assembly import Assembly
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
+from pat_keras.data.top_values import words_of
 from pat_keras.errors import CohortError
 from pat_keras.evaluation import cohort_figures as figures
 from pat_keras.evaluation import report_page as page
@@ -193,6 +194,8 @@ def _choices(metadata: dict[str, Any]) -> str:
     if ceiling["minutes"]:
         words = f"{ceiling['minutes']:,} minutes of {ceiling['people']:,} people are at the device's ceiling of "
         parts.append(page.paragraph(f"{words}{ceiling['value']:,} {metadata['unit']}; they are kept as they are."))
+    if metadata.get("largest_too_often"):
+        parts.append(page.paragraph(words_of(metadata["largest_too_often"], metadata["unit"])))
     if metadata["reading"]:
         parts.append(page.table("How the files were read", ["What", "How"], list(metadata["reading"].items())))
     return "".join(parts)

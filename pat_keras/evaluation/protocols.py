@@ -211,7 +211,7 @@ def _drawn(data: LabelledData, config: FinetuneConfig, seed: int) -> list[Split]
             f"split: found no column {config.split_column!r}, expected one of the cohort's: {there}. Name it by "
             "--split_column."
         )
-    return [splits.from_column(data.participant_id, table[config.split_column].to_list())]
+    return [splits.from_column(data.participant_id, table[config.split_column].to_list(), data.group)]
 
 
 def tested_and_seen(data: LabelledData, parts: Sequence[Split], config: FinetuneConfig) -> tuple[int, int]:

@@ -142,3 +142,13 @@ def test_depresjon_as_plain_tables_with_its_scores_as_labels(shared_data, tmp_pa
     assert plain_cohort.participant_id.tolist() == cohort.participant_id.tolist()
     np.testing.assert_array_equal(plain_cohort.label("madrs1"), cohort.label("madrs1"))
     assert plain_cohort.label("old").tolist() == (cohort.label("age_low") >= 60).astype(float).tolist()
+
+
+def test_a_value_that_is_there_too_often_is_told(tmp_path, capsys):
+    values = np.rint(np.random.default_rng(0).gamma(0.3, 600.0, 9 * 1440)).astype(int)
+    values[2000:2060] = 9999
+    raw = write(tmp_path / "raw" / "1.csv", table_text(times(len(values)), values))
+    assert run("--source=csv", f"--raw={raw}", f"--out={tmp_path / 'c.parquet'}") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "warning: 60 minutes of 1 people are 9,999 " in told and "by --missing_values" in told
+    assert "60 minutes of 1 people are 9,999 " in (tmp_path / "c.html").read_text(encoding="utf-8")

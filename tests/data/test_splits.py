@@ -232,6 +232,15 @@ def test_a_given_split() -> None:
         from_column(ids, ["test"] * 2)
 
 
+def test_who_shares_recordings_with_somebody_in_another_part_of_a_given_split_is_left_out() -> None:
+    ids, group = np.array(list("aabcdef")), np.array(list("xxxydzy"))  # a and b, and c and f
+    split = from_column(ids, ["train", "train", "test", "train", "train", "test", "validation"], group)
+    assert [getattr(split, part).tolist() for part in PARTS] == [[4], [6], [2, 5]]
+    assert split.left_out == {"share recordings with somebody in another part": 2}  # a, beside b; c, beside f
+    with pytest.raises(CohortError, match="nobody in train"):
+        from_column(ids, ["train"] * 2 + ["test"] * 5, group)
+
+
 def test_check_disjoint_sees_windows_that_are_not_there() -> None:
     nothing = np.array([], dtype=np.int64)
     with pytest.raises(CohortError, match="not among the 3"):
