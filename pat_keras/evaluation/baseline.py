@@ -13,7 +13,7 @@ from pat_keras.config import FinetuneConfig
 from pat_keras.evaluation.sealing import TrainingData
 from pat_keras.models.baselines import FeatureBaseline
 from pat_keras.models.outputs import probabilities
-from pat_keras.training.recalibration import balanced_weights, logits_of, recalibration_of
+from pat_keras.training.recalibration import balanced_weights, logits_of, recalibration_of, shares_of_person
 
 
 def fit_baseline(
@@ -36,7 +36,8 @@ def fit_baseline(
         return lambda activity: model.predict(activity)[:, None]
     logits = logits_of(model.predict_proba(known.activity[held]))
     weights = balanced_weights(y, people)
-    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, known.y[held])
+    shares = shares_of_person(known.participant_id[held])
+    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, known.y[held], shares)
     if config.recalibration == "none":
         return model.predict_proba
     return lambda activity: probabilities(slope * logits_of(model.predict_proba(activity)) + shift, config.task)

@@ -217,8 +217,14 @@ def _resampled(
 
 
 def widened(name: str, value: float, limits: tuple[float, float] | None, folds: int) -> tuple[float, float] | None:
-    """The interval of a metric, wider for cross-validation, within what the metric can be."""
-    if limits is None or folds == 1:
+    """The interval of a metric, wider for cross-validation, within what the metric can be.
+
+    It holds the metric itself: at an extreme ranking all resamples can lie to one side of an average precision.
+    """
+    if limits is None:
+        return None
+    limits = min(limits[0], value), max(limits[1], value)
+    if folds == 1:
         return limits
     least, most = _RANGES.get(name, (-math.inf, math.inf))
     low, high = (value + bootstrap.widening(folds) * (limit - value) for limit in limits)

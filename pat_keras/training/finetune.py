@@ -21,7 +21,7 @@ from pat_keras.models.predictor import Predictor
 from pat_keras.training.augmentation import Augmentation, augments
 from pat_keras.training.loop import Watcher
 from pat_keras.training.losses import soft_targets
-from pat_keras.training.recalibration import apply_to, recalibration_of
+from pat_keras.training.recalibration import apply_to, recalibration_of, shares_of_person
 from pat_keras.training.stages import run_stages
 from pat_keras.training.start import build_model, scaling_of
 from pat_keras.training.state import Row
@@ -129,10 +129,8 @@ def _recalibrate(model: Predictor, validation: Part, weights: dict[float, float]
     """Give the output layer the slope and shift that make its probabilities mean what they say."""
     fitted = config.recalibration == "platt"
     logits = predict(model, validation.x, config.batch_size) if fitted else np.zeros((1, model.num_outputs))
-    _, person, windows = np.unique(validation.participant_id, return_inverse=True, return_counts=True)
-    slope, shift = recalibration_of(
-        config.recalibration, config.task, weights, logits, validation.y, 1.0 / windows[person]
-    )
+    shares = shares_of_person(validation.participant_id)
+    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, validation.y, shares)
     apply_to(model.output_layer, slope, shift)
 
 

@@ -130,10 +130,15 @@ def balanced_weights(y: np.ndarray, participant_id: np.ndarray) -> dict[float, f
         y: (n,) labels.
         participant_id: (n,) whose windows they are.
     """
-    _, person, windows = np.unique(participant_id, return_inverse=True, return_counts=True)
     classes, of_class = np.unique(np.asarray(y, dtype=np.float64), return_inverse=True)
-    people = np.bincount(of_class, weights=1.0 / windows[person])
+    people = np.bincount(of_class, weights=shares_of_person(participant_id))
     return dict(zip(classes.tolist(), (people.sum() / (len(classes) * people)).tolist(), strict=True))
+
+
+def shares_of_person(participant_id: np.ndarray) -> np.ndarray:
+    """(n,) 1 / the windows of the person, so that every person weighs the same."""
+    _, person, windows = np.unique(participant_id, return_inverse=True, return_counts=True)
+    return 1.0 / windows[person]
 
 
 def logits_of(probabilities: np.ndarray) -> np.ndarray:

@@ -12,12 +12,13 @@ import sklearn.metrics
 
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.simulate import simulate_cohort
+from pat_keras.data.splits import Split
 from pat_keras.errors import CohortError, ConfigError, LabelError, PATError, RunError
 from pat_keras.evaluation.baseline import fit_baseline
 from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.protocols import labelled_data, make_splits
 from pat_keras.evaluation.run_folder import read_run
-from pat_keras.evaluation.sealing import seal
+from pat_keras.evaluation.sealing import TrainingData, seal
 from pat_keras.models.baselines import FeatureBaseline
 from tests.small import small_cohort, small_config
 
@@ -375,6 +376,20 @@ def test_probabilities_of_baselines_mean_what_those_of_networks_do(recalibration
     expected_over_observed = p[:, 1].sum() / held.y.sum()
     assert (expected_over_observed > 1.5) == (recalibration == "none")
     assert recalibration == "none" or 0.75 < expected_over_observed < 1.33
+
+
+def test_a_person_with_many_windows_weighs_no_more_in_the_fit_of_a_baselines_probabilities() -> None:
+    people = simulate_cohort(n_people=60, days=1, effect=2.0)
+    ids, y = people.participant_id, people.label("label")
+    train, held = np.arange(40), np.arange(40, 60)
+    often = np.concatenate([held, np.repeat(held[:1], 9)])
+    config, found = small_config(recalibration="platt"), []
+    for validation in (held, often):
+        rows = np.concatenate([train, validation])
+        split = Split(train, np.arange(40, len(rows)), np.array([]), "given")
+        known = TrainingData(people.activity[rows], y[rows], ids[rows], split)
+        found.append(fit_baseline(FeatureBaseline(), known, config)(people.activity)[:, 1])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 # --- weights that saw who is tested ---

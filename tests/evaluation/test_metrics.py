@@ -265,6 +265,17 @@ def test_intervals_of_folds_are_wider_and_stay_in_range() -> None:
     assert good["auc"] < 1 and good["auc_high"] == 1 and good["f1_high"] == 1
 
 
+@pytest.mark.parametrize("folds", [1, 5])
+def test_an_interval_holds_its_metric_however_extreme(folds: int) -> None:
+    rng = np.random.default_rng(4)
+    positive, negative = rng.integers(3, 9), rng.integers(4, 9)
+    y = np.repeat([1, 0], [positive, negative])
+    score = np.concatenate([rng.uniform(0, 0.6, positive), rng.uniform(0.4, 1, negative)]).round(1)  # the wrong way
+    result = metrics.evaluate("binary", y, score, 0.5, folds=folds)
+    for name in ("auc", "average_precision", "brier", "log_loss", "f1"):
+        assert result[f"{name}_low"] <= result[name] <= result[f"{name}_high"], name
+
+
 def test_six_thousand_people_take_seconds() -> None:
     y, p = binary_scores(0, n=6000)
     result = metrics.evaluate("binary", y, p, threshold=0.5)
