@@ -23,7 +23,7 @@ from pat_keras.errors import ConfigError, PATError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COMMANDS = ("prepare", "finetune", "predict", "ensemble", "benchmark", "tune", "pretrain", "embed", "explain")
+COMMANDS = ("prepare", "finetune", "predict", "ensemble", "benchmark", "tune", "pretrain", "embed", "explain", "export")
 
 
 def quiet() -> None:

@@ -141,7 +141,7 @@ def test_one_versus_rest_leaves_out_an_absent_class() -> None:
 
 def test_regression_figure() -> None:
     y = np.linspace(0, 1, 1000)
-    figure = plots.regression_figure(y, y + 0.1)
+    figure = plots.regression_figure(y, y + np.resize([0.09, 0.11], 1000))
     assert "MAE 0.10 (0.10 to 0.10)" in _texts(figure)
     assert plot_style.to_svg(figure, "x").count("<use") < 1000  # thousands of points become one picture
 

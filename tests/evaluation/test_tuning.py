@@ -43,7 +43,8 @@ def cohort() -> Cohort:
 def _config(**changes: Any) -> FinetuneConfig:
     """A refit that takes a second."""
     settings = {"mode": "linear_probe", "epochs": 1, "schedule": "constant", "head_learning_rate": 0.5}
-    return small_config(**{**settings, "split": "column", "split_column": "part", **changes})
+    split = {} if "split" in changes else {"split": "column", "split_column": "part"}
+    return small_config(**{**settings, **split, **changes})
 
 
 class _Trials:
