@@ -188,6 +188,24 @@ def test_apple_health():
     assert np.nansum(one.activity) == 120 + 5 + 40 + 7
 
 
+def test_apple_health_of_the_hour_that_the_clock_showed_twice():
+    text = make.apple_health(
+        [
+            ("Phone", "2021-10-31 01:59:00", "2021-10-31 02:01:00", 20),
+            ("Phone", "2021-10-31 02:30:00", "2021-10-31 02:31:00", 7),
+            ("Phone", "2021-10-31 02:58:00", "2021-10-31 02:02:00", 40),  # over the change: four minutes
+            ("Phone", "2021-10-31 02:10:00", "2021-10-31 02:12:00", 99),  # the second time
+            ("Phone", "2021-10-31 03:05:00", "2021-10-31 03:06:00", 3),
+        ]
+    )
+    for clock in ("01:59", "02:01", "02:30", "02:31", "02:58"):  # in summer time
+        text = text.replace(f"{clock}:00 +0100", f"{clock}:00 +0200")
+    (one,) = read_apple_health(of(text))
+    assert one.start == datetime.datetime(2021, 10, 31, 1, 59)
+    found = {minute: steps for minute, steps in enumerate(one.activity.tolist()) if steps}
+    assert found == {0: 10, 1: 10, 31: 7, 59: 10, 60: 10, 61: 10, 62: 10, 66: 3}
+
+
 def test_apple_health_never_adds_devices_up():
     watch = [("Anna\xa0Watch", *APPLE[0][1:3], 118)]
     text = make.apple_health(APPLE + watch)
