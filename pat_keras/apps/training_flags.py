@@ -149,4 +149,9 @@ def _parsed(argv: Sequence[str], path: pathlib.Path, define: Callable[[], flags.
     """Fresh flags, from a file and then from the command; of two that set the same, the later one wins."""
     fresh = define()
     fresh([argv[0], f"--flagfile={path}", *argv[1:]])
+    own = define()
+    own(argv)
+    for name in own:
+        if isinstance(own[name], flags.MultiFlag) and own[name].present:  # which would hold those of both
+            fresh[name].value = own[name].value
     return fresh

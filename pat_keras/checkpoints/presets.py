@@ -9,6 +9,8 @@ import pathlib
 import types
 from collections.abc import Mapping
 
+from pat_keras.checkpoints.pins import sha256_of
+
 TABLE = "presets.csv"
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
@@ -81,3 +83,15 @@ def preset_lines() -> list[str]:
         f"{preset.pretraining.removeprefix('NHANES ')}; {'here' if preset.local else 'downloaded when first used'}"
         for preset in PRESETS.values()
     ]
+
+
+def hash_of_weights(weights: str) -> str:
+    """Of weights to start from their SHA-256: that of a preset as stated, that of a file as it is now.
+
+    Other names, such as that of a preset without one, are given back as they are.
+    """
+    if weights in PRESETS and PRESETS[weights].sha256:
+        return f"sha256:{PRESETS[weights].sha256}"  # which every load of it checks
+    # Of a run of pat-pretrain its encoder, which another one of that name may have replaced.
+    files = [path for path in (pathlib.Path(weights), pathlib.Path(weights, "encoder.keras")) if path.is_file()]
+    return f"sha256:{sha256_of(files[0])}" if files else weights

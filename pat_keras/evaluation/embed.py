@@ -8,15 +8,17 @@ Axes: B windows, T minutes, F features.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import shutil
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import filelock
 import keras
 import polars as pl
 
@@ -79,6 +81,40 @@ def write_embeddings(
     config, out = config or EmbedConfig(), pathlib.Path(out)
     parts = out.with_name(out.name + ".parts")
     _check_free(out, parts, resume, overwrite)
+    with _alone(out):
+        return _written(data, weights, out, parts, config, repair_fixed_scaling, resume, overwrite, say, progress)
+
+
+@contextlib.contextmanager
+def _alone(out: pathlib.Path) -> Iterator[None]:
+    """Nobody else writes this file meanwhile: parts of two calls would be taken for those of one."""
+    path = out.with_name(f".{out.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunError(f"{out}: another process is writing it. Wait for it, or choose another --out.") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _written(
+    data: Cohort | str | os.PathLike[str],
+    weights: str | os.PathLike[str],
+    out: pathlib.Path,
+    parts: pathlib.Path,
+    config: EmbedConfig,
+    repair_fixed_scaling: tuple[float, float] | None,
+    resume: bool,
+    overwrite: bool,
+    say: Callable[[str], None],
+    progress: Callable[[range, int], Iterable[int]] | None,
+) -> dict[str, Any]:
+    """`write_embeddings`, by the one process that does."""
     source, windows = Source.of(weights), Windows.of(data)
     if repair_fixed_scaling is not None:
         activity = Changed(windows.activity, lambda block: undo_fixed_scaling(block, *repair_fixed_scaling))

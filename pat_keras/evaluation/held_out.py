@@ -58,10 +58,10 @@ def check_alike(runs: Sequence[Run]) -> None:
 
     Raises:
         RunError: if they differ in task, classes, label, length, unit or epoch length of the windows, or one doesn't
-            say.
+            say; or if two are the same run.
     """
     first = runs[0]
-    for run in runs:
+    for number, run in enumerate(runs):
         absent = [name for name in (*_SETTINGS, "content_hash") if name not in run.data]
         if absent:
             raise RunError(
@@ -75,6 +75,12 @@ def check_alike(runs: Sequence[Run]) -> None:
                     f"{run.folder}: the {name} is {value!r}, and that of {first.folder} {expected[name]!r}; members of "
                     "an ensemble must predict the same from the same. Leave one of these runs out."
                 )
+        twin = next((other for other in runs[:number] if other.predictions.equals(run.predictions)), None)
+        if twin is not None:
+            raise RunError(
+                f"{run.folder}: predicts the same as {twin.folder} to the last digit: it is a copy of that run, or was "
+                "made with the same settings and seed, and its model would count twice. Leave one of them out."
+            )
 
 
 def _described(run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import polars as pl
 
-from pat_keras.checkpoints.presets import PRESETS
+from pat_keras.checkpoints.presets import PRESETS, hash_of_weights
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
@@ -61,8 +61,9 @@ class RunWriter:
     ) -> None:
         self.folder, self._single = folder, config.split not in CROSS_VALIDATION
         stated = {"label": data.account["label"], **config.to_dict()}
+        weights = hash_of_weights(config.weights) if config.weights else ""
         if resume:
-            self._check_same(stated, data.account, parts)
+            self._check_same(stated, data.account, parts, weights)
             return
         check_free(folder)
         counts = [
@@ -82,7 +83,8 @@ class RunWriter:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
             new = pathlib.Path(temporary, folder.name)
             write_json(new / "data.json", {**data.account, "parts": counts, "activity_range": _range(data, learned)})
-            write_json(new / "config.json", {**stated, "versions": {**versions(), "backend": keras.backend.backend()}})
+            made_with = {**versions(), "backend": keras.backend.backend()}
+            write_json(new / "config.json", {**stated, "weights_content": weights, "versions": made_with})
             days.write(new)
             if flags:
                 write_text(new / "flags.txt", flags)
@@ -90,7 +92,7 @@ class RunWriter:
                 folder.rmdir()  # empty, as was checked; if it no longer is, this fails and nothing is lost
             new.rename(folder)
 
-    def _check_same(self, stated: dict[str, Any], account: dict[str, Any], parts: list[Split]) -> None:
+    def _check_same(self, stated: dict[str, Any], account: dict[str, Any], parts: list[Split], weights: str) -> None:
         config, data = (_read_json(self.folder / name) for name in ("config.json", "data.json"))
         for name, value in json.loads(json.dumps(stated)).items():
             if config.get(name) != value:
@@ -98,6 +100,12 @@ class RunWriter:
                     f"{self.folder}: the run has {name} {config.get(name)!r}, resuming was asked with {value!r}. "
                     "Resume it with its own settings, or start a new run under another --out."
                 )
+        if config.get("weights_content", weights) != weights:  # older runs don't have it
+            raise RunError(
+                f"{self.folder}: the weights {stated['weights']} are another file than when the run was started (their "
+                "SHA-256 differs), so its splits would start from different weights. Put the earlier file there, or "
+                "start a new run under another --out."
+            )
         if data.get("content_hash") != account["content_hash"]:
             raise RunError(
                 f"{self.folder}: the run was started on other data (their content hash differs), so it can't be "

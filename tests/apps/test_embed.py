@@ -111,6 +111,14 @@ def test_a_killed_call_goes_on(place, monkeypatch, capsys) -> None:
     assert not (place / "e.parquet.parts").exists()
 
 
+def test_two_calls_at_once(place, capsys) -> None:
+    """Parts of one would be taken for those of the other, whatever its settings."""
+    with embed._alone(place / "e.parquet"):
+        assert _embed(place, "--overwrite", "--standardize=cohort") == 2
+    assert "e.parquet: another process is writing it" in capsys.readouterr().err
+    assert sorted(path.name for path in place.iterdir()) == ["cohort.parquet", "encoder.keras"]
+
+
 def test_other_data_are_not_gone_on_with(cohort, place, monkeypatch, capsys) -> None:
     monkeypatch.setattr(embed, "_join", lambda *arguments: None)
     assert _embed(place) == 0

@@ -124,3 +124,10 @@ def test_a_run_without_an_account_of_its_data() -> None:
     run = dataclasses.replace(_run("b", _PARTS), data={"label": "low"})
     with pytest.raises(RunError, match="found no minutes, unit, epoch_length, content_hash"):
         check_alike([_run("a", _PARTS), run])
+
+
+def test_a_copy_of_a_run_is_refused() -> None:
+    """Under another name it would count twice."""
+    first = _run("a", _PARTS)
+    with pytest.raises(RunError, match="copy: predicts the same as a to the last digit"):
+        check_alike([first, _run("b", _PARTS, seed=1), dataclasses.replace(first, folder=pathlib.Path("copy"))])

@@ -101,6 +101,21 @@ def test_resuming_with_other_test_people(data, tmp_path) -> None:
         _writer(folder, data, resume=True, **listed)
 
 
+def test_resuming_with_other_weights_of_the_same_name(data, tmp_path) -> None:
+    """Later folds would start from them; a run of an earlier version, which did not keep the hash, is resumed."""
+    weights, folder = tmp_path / "start.keras", tmp_path / "run"
+    weights.write_bytes(b"1")
+    _writer(folder, data, weights=str(weights))
+    _writer(folder, data, resume=True, weights=str(weights))
+    weights.write_bytes(b"2")
+    with pytest.raises(RunError, match=r"start\.keras are another file than when the run was started"):
+        _writer(folder, data, resume=True, weights=str(weights))
+    config = json.loads((folder / "config.json").read_text())
+    del config["weights_content"]
+    (folder / "config.json").write_text(json.dumps(config))
+    _writer(folder, data, resume=True, weights=str(weights))
+
+
 def test_resuming_on_other_data(data, tmp_path) -> None:
     folder = tmp_path / "run"
     _writer(folder, data)

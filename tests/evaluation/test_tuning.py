@@ -336,8 +336,9 @@ def test_the_command(cohort, monkeypatch, tmp_path, capsys) -> None:
     assert values.data == str(tmp_path / "small.parquet")
     assert (values.mode, values.epochs, values.baseline) == ("linear_probe", 1, False)
     before = (out / "trials.csv").read_bytes()
-    assert main(["pat-tune", "--resume", f"--out={out}"]) == 0
-    assert (out / "trials.csv").read_bytes() == before
+    for again in ([], arguments):  # the same command with --resume does not search each setting twice
+        assert main(["pat-tune", "--resume", f"--out={out}", *again]) == 0
+        assert (out / "trials.csv").read_bytes() == before
     assert main(["pat-tune", "--resume", f"--out={out}", "--trials=3"]) == 2
     assert "the tuning has trials 2" in capsys.readouterr().err
     assert main(["pat-tune", "--search=seed=int:1:3", f"--out={tmp_path / 'other'}"]) == 2

@@ -5,6 +5,7 @@ Axes: n windows of a part, C classes (1 for a regression).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -138,10 +139,11 @@ def _meant(settings: dict[str, Any]) -> dict[str, Any]:
 
 def set_aside(folder: pathlib.Path, path: pathlib.Path) -> None:
     """Moves a cell of an earlier definition out of the way, so that nothing computed is lost."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    target = folder / "stale" / f"{path.stem}.{digest}{path.suffix}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    path.replace(target)
+    with contextlib.suppress(FileNotFoundError):  # another process in this folder has just moved it
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        target = folder / "stale" / f"{path.stem}.{digest}{path.suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
 
 
 def _content(arrays: dict[str, np.ndarray]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pat_keras.checkpoints.presets import hash_of_weights
 from pat_keras.data.features import cut_points_of
 from pat_keras.data.splits import Split, split_hash
 from pat_keras.errors import RunError
@@ -45,6 +46,13 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
         raise RunError(
             f"{cell.name}: its data or split are not those that were planned; have the cohorts or the program been "
             "changed meanwhile? Start the benchmark again."
+        )
+    weights = "" if cell.model.baseline else cell.config.weights
+    # Where they are not there at all, loading them says so.
+    if weights and hash_of_weights(weights) not in (weights, cell.definition["settings"]["weights"]):
+        raise RunError(
+            f"{cell.name}: the weights {weights} are not those that were planned: the file was replaced meanwhile. "
+            "Start the benchmark again, which computes anew what started from the earlier one."
         )
     started = time.perf_counter()
     if cell.model.baseline:

@@ -121,8 +121,8 @@ def _reading(results: dict[str, Any]) -> list[str]:
         tables.footer(results),
         "A difference is of two models on the same people and the same seeds; where its interval includes zero, these "
         "people do not show which of the two is better. With many models compared, some will differ by chance.",
-        "Thresholds were chosen on validation people; nothing was chosen on the people tested, except which baseline "
-        "is called the best.",
+        "Thresholds were fixed beforehand or chosen on validation people; nothing was chosen on the people tested, "
+        "except which baseline is called the best.",
     ]
 
 

@@ -20,8 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pat_keras.checkpoints.pins import sha256_of
-from pat_keras.checkpoints.presets import PRESETS
+from pat_keras.checkpoints.presets import hash_of_weights
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import KEY_COLUMNS
@@ -260,16 +259,11 @@ def _defining(config: FinetuneConfig, baseline: bool) -> dict[str, Any]:
     values = {name: value for name, value in config.to_dict().items() if name not in _NOT_DEFINING}
     if baseline:
         values = {name: values[name] for name in _OF_BASELINES}
-    weights = values.get("weights") or ""
-    if weights in PRESETS and PRESETS[weights].sha256:
-        values["weights"] = f"sha256:{PRESETS[weights].sha256}"  # which every load of it checks
-    elif weights:
-        # Of a run of pat-pretrain its encoder, which another one of that name may have replaced.
-        files = [path for path in (pathlib.Path(weights), pathlib.Path(weights, "encoder.keras")) if path.is_file()]
-        values["weights"] = _file_hash(files[0]) if files else weights
+    if values.get("weights"):
+        values["weights"] = _planned_weights(values["weights"])
     return json.loads(json.dumps(values))
 
 
 @functools.lru_cache(maxsize=64)
-def _file_hash(path: pathlib.Path) -> str:
-    return f"sha256:{sha256_of(path)}"
+def _planned_weights(weights: str) -> str:
+    return hash_of_weights(weights)  # read once for all cells

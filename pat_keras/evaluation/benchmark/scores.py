@@ -41,12 +41,6 @@ SHOWN = {
     "regression": ("mae", "rmse", "r2", "pearson"),
 }
 LOWER_IS_BETTER = ("brier", "log_loss", "mae", "rmse")
-# What metrics can be that are no shares.
-_BOUNDS = {
-    **dict.fromkeys(("mcc", "pearson"), (-1.0, 1.0)),
-    **dict.fromkeys(("mae", "rmse", "log_loss"), (0.0, math.inf)),
-    **dict.fromkeys(("r2", "difference"), (-math.inf, math.inf)),
-}
 _CACHED = 128 * 1024  # numbers worked on at once: what a processor keeps at hand, 4 times as fast as all R rows
 _THREADS = min(8, os.cpu_count() or 1)
 # Without an interval: those of these would take most of the time.
@@ -116,7 +110,8 @@ class TaskScores:
         people, y = _everybody(results for results in cells.values())
         self.n_people = len(people)
         tested = {key: _tested(kind, results, people) for key, results in cells.items()}
-        strata = np.zeros(len(y)) if kind == "regression" else y
+        strata = metrics.strata(kind, y)
+        self._one_of_class = metrics.has_one_of_class(kind, y)
         # As float64, which matrix products are fastest with.
         self._draws = np.concatenate(list(bootstrap.draw(strata, resamples, seed))).astype(np.float64)  # (R, P)
         self._rows = max(1, _CACHED // self.n_people)
@@ -200,13 +195,11 @@ class TaskScores:
         return (min if self.metric in LOWER_IS_BETTER else max)(known, key=lambda model: known[model])
 
     def _limits(self, name: str, value: float | None, resampled: np.ndarray) -> dict[str, Any]:
-        """The interval of resampled values, wider for cross-validation, within what the metric can be."""
-        limits = None if value is None or not math.isfinite(value) else bootstrap.interval(resampled)
-        if value is None or limits is None:
-            return {"value": value, "low": None, "high": None}
-        least, most = _BOUNDS.get(name, (0.0, 1.0)) if self.folds > 1 else (-math.inf, math.inf)
-        low, high = (value + bootstrap.widening(self.folds) * (limit - value) for limit in limits)
-        return {"value": value, "low": max(low, least), "high": min(high, most)}
+        """The interval of resampled values, under the rules of `metrics.evaluate`."""
+        defined = value is not None and math.isfinite(value)
+        limits = bootstrap.interval(resampled) if defined and not self._one_of_class else None
+        low, high = (None if value is None else metrics.widened(name, value, limits, self.folds)) or (None, None)
+        return {"value": value, "low": low, "high": high}
 
 
 def _everybody(cells: Iterable[list[CellResult]]) -> tuple[np.ndarray, np.ndarray]:

@@ -169,11 +169,15 @@ def notes(task: dict[str, Any]) -> list[str]:
     best = next((row["against_baseline"] for row in task["rows"] if row["against_baseline"]), None)
     if best:
         words.append("The best baseline is chosen anew for each training size by the people tested, which flatters it.")
-    if task["kind"] != "regression" and task["folds"] > 1:
+    if task["folds"] > 1:
         words.append(
             "The people of all folds are scored together, though each fold has its own model. Folds share the people "
-            "they train on, for which the intervals are widened; where there is nothing to learn, such an AUC lies "
-            "somewhat below 0.5."
+            "they train on, for which the intervals are widened"
+            + (
+                "."
+                if task["kind"] == "regression"
+                else "; where there is nothing to learn, such an AUC lies somewhat below 0.5."
+            )
         )
     seen = {row["model"]: row["seen_in_pretraining"] for row in task["rows"] if row.get("seen_in_pretraining")}
     words += [

@@ -9,7 +9,7 @@ import pytest
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.errors import RunError
-from pat_keras.evaluation.benchmark.cells import read_cell, same_definition, write_cell
+from pat_keras.evaluation.benchmark.cells import read_cell, same_definition, set_aside, write_cell
 from tests.evaluation.benchmark.generate import make_result
 
 
@@ -63,3 +63,12 @@ def test_definitions_with_settings_of_another_version() -> None:
     assert not same_definition({"data": "d", "settings": settings | {"epochs": 4}}, wanted)
     assert not same_definition({"data": "d", "settings": settings | {"gone": 1}}, wanted)
     assert not same_definition({}, wanted)
+
+
+def test_two_processes_set_the_same_cell_aside(tmp_path) -> None:
+    path = tmp_path / "cells" / "a.npz"
+    path.parent.mkdir()
+    path.write_bytes(b"of earlier settings")
+    for _ in range(2):  # the second finds that the first has moved it
+        set_aside(tmp_path, path)
+    assert [kept.read_bytes() for kept in (tmp_path / "stale").iterdir()] == [b"of earlier settings"]

@@ -7,15 +7,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from pat_keras.data.cohort import Cohort
+from pat_keras.errors import RunError
 from pat_keras.evaluation.benchmark import plan
 from pat_keras.evaluation.benchmark.compute import compute_cell, seen_by_pretraining
 from pat_keras.evaluation.benchmark.config import BenchmarkConfig
 from pat_keras.evaluation.benchmark.plan import Source, plan_cells
 from pat_keras.evaluation.benchmark.tables import notes
 from pat_keras.models.baselines import make_baseline
-from tests.evaluation.benchmark.generate import write_benchmark
+from tests.evaluation.benchmark.generate import FAST, write_benchmark
 from tests.small import small_cohort, small_config
 
 TEXT = """
@@ -90,7 +92,19 @@ def test_a_cell_depends_on_what_is_in_the_folder_of_a_pretraining(tmp_path) -> N
     """Pretrained again under the same name, a cell of the old weights is not done."""
     found = []
     for number in (1, 2):
-        plan._file_hash.cache_clear()  # of another process
+        plan._planned_weights.cache_clear()  # of another process
         (tmp_path / "encoder.keras").write_bytes(bytes([number]))
         found.append(plan._defining(small_config(weights=str(tmp_path)), False)["weights"])
     assert found[0] != found[1]
+
+
+def test_weights_replaced_between_plan_and_cell(tmp_path) -> None:
+    """A long job must not file what started from other weights under the hash of those it planned with."""
+    weights = tmp_path / "start.h5"
+    weights.write_bytes(b"1")
+    text = FAST.replace("epochs = 1", 'epochs = 1\nweights = "start.h5"').replace('{model = "cnn1d"}', "{}")
+    config = BenchmarkConfig.read(write_benchmark(tmp_path, text, small_cohort(40, windows=1)))
+    cell = next(cell for cell in plan_cells(config, Source()) if not cell.model.baseline)
+    weights.write_bytes(b"2")
+    with pytest.raises(RunError, match=r"start\.h5 are not those that were planned"):
+        compute_cell(cell, Source())

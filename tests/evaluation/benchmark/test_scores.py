@@ -43,6 +43,16 @@ def test_means_are_those_of_sklearn() -> None:
     assert scores.spread("a", "all", "auc")["sd"] == pytest.approx(np.std(expected["auc"], ddof=1))
 
 
+def test_no_interval_where_a_class_has_one_person() -> None:
+    """As in `evaluate`: resamples within classes hold that person fixed."""
+    ids = [f"t{number:04d}" for number in (0, *(n for n in range(30) if n % 3))]
+    one, two = (make_result(seed, strength=1.0, ids=ids) for seed in (1, 2))
+    scores = TaskScores("binary", {("a", "all", 0): [one], ("b", "all", 0): [two]})
+    found = [scores.mean("a", "all", name) for name in ("auc", "brier", "specificity")]
+    found += [scores.difference("a", "b", ["all"]), scores.average("a", ["all"])]
+    assert all(one["value"] is not None and one["low"] is None and one["high"] is None for one in found)
+
+
 @pytest.mark.parametrize("kind", ["binary", "regression"])
 def test_interval_of_one_seed_is_that_of_evaluate(kind: str) -> None:
     """The same resamples of people; so joint resampling of several seeds starts from what is already tested."""
