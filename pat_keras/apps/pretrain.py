@@ -5,9 +5,11 @@
     pat-pretrain --data=nhanes.parquet,mine.parquet --shares=1,1 --exclude_people=nhanes_2005_2006_pretraining
     pat-pretrain --resume --out=runs/medium                   go on with a run that was killed
 
-As the authors' notebooks have it: --order=original --permutation=batch --loss=all --schedule=constant
---warmup_epochs=0 --clip_norm=0 --ema_decay=0 --decoder_start=random --person_loss=0. On GPUs: KERAS_BACKEND=jax and
---precision=mixed_bfloat16.
+As the authors' notebooks have it, but that they halve the rate when the loss no longer falls:
+--order=original --permutation=batch --loss=all --person_loss=0 --output=tanh --decoder_start=random --mask_ratio=0.9
+--noaugment_days --augment_minutes=0 --standardize=per_minute --batch_size=128 --schedule=constant --warmup_epochs=0
+--clip_norm=0 --ema_decay=0 --epochs=10000, for S and M --learning_rate=1e-3 --patience=250, for L 1e-4 and 500.
+On GPUs: KERAS_BACKEND=jax and --precision=mixed_bfloat16.
 Ends with a table of losses and the run directory, which holds the encoder: pat-finetune --weights=RUN.
 """
 
@@ -24,7 +26,7 @@ from absl import flags
 
 from pat_keras import config as choices
 from pat_keras.apps import cli
-from pat_keras.apps.inputs import read_cohort
+from pat_keras.apps.inputs import read_cohort, warn
 from pat_keras.apps.training_flags import kept_flags, listed, resumed
 from pat_keras.config import PretrainConfig
 from pat_keras.config.pretrain import PERSON_LOSS
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 
 # Help of the flags, by the attribute of PretrainConfig that each sets.
 _HELP = {
-    "size": "Size of the encoder.",
-    "embedding": "Its patch embedding.",
+    "size": "Size of the encoder; with --weights, theirs.",
+    "embedding": "Its patch embedding; with --weights, theirs.",
     "patch_size": "Minutes in one patch; the size's own if not given.",
     "weights": "File, run or preset (list shows all) to go on from, an encoder or a whole autoencoder. Empty: random "
     "weights.",
@@ -176,6 +178,7 @@ def run_command(values: flags.FlagValues) -> None:
             resume=values.resume,
             flags=kept_flags(values),
             watcher=watcher,
+            say=warn,
             plots=values.plots,
         )
     print(_summary(result))

@@ -241,7 +241,10 @@ def _address(entry: Preset) -> str:
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
     if not mirror:
         return entry.address
-    parts = urllib.parse.urlsplit(mirror)
+    try:
+        parts = urllib.parse.urlsplit(mirror)
+    except ValueError:  # "http://[::1"
+        parts = urllib.parse.urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(
             f"{MIRROR_VARIABLE} is {mirror!r}, expected the http or https address of a folder that holds {entry.file}."

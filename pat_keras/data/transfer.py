@@ -181,7 +181,7 @@ class Transfer:
                 self._raise_for_status(error.code, error.reason)
         except TimeoutError:
             raise _PassingError(f"the server was silent for {self._limits.timeout:g} s") from None
-        except http.client.InvalidURL as error:
+        except (http.client.InvalidURL, ValueError) as error:  # ValueError: "http://[::1", perhaps of a redirect
             raise DownloadError(f"the address can't be used: {error}") from error
         except (http.client.HTTPException, OSError) as error:
             self._raise_for_connection(error)

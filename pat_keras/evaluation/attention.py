@@ -17,7 +17,7 @@ from keras import ops
 
 from pat_keras.errors import ConfigError
 from pat_keras.evaluation.clock import Clock
-from pat_keras.models.attention import UNSEEN
+from pat_keras.models.attention import key_bias_of
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.layers import check_minutes
@@ -186,7 +186,7 @@ def _in_batches(model: Any, x: np.ndarray, explain: Callable[[Any, Any, Any], An
         if share is not None:
             worn = ops.logical_not(ops.isnan(z))
             visible = encoder.patches_seen(worn, share)
-            key_bias = ops.cast(ops.where(visible, 0.0, UNSEEN), encoder.compute_dtype)
+            key_bias = key_bias_of(visible, encoder.compute_dtype)
             seen, z = ops.cast(visible, "float32"), ops.where(worn, z, ops.zeros_like(z))
         pooled = seen / ops.maximum(ops.sum(seen, axis=1, keepdims=True), 1.0)
         found = ops.convert_to_numpy(explain(encoder.embed_patches(z), key_bias, pooled))

@@ -9,8 +9,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,7 +28,7 @@ from pat_keras.data.files import atomic_write
 from pat_keras.data.learned_days import LearnedDays
 from pat_keras.data.people import PeopleList, read_people
 from pat_keras.data.splits import Split, split_hash
-from pat_keras.errors import CohortError, RunError
+from pat_keras.errors import CheckpointError, CohortError, ConfigError, RunError
 from pat_keras.evaluation import reconstruction
 from pat_keras.evaluation.plot_style import save
 from pat_keras.evaluation.pretraining_report import render
@@ -34,7 +36,7 @@ from pat_keras.evaluation.run_files import versions, write_csv, write_json, writ
 from pat_keras.evaluation.run_folder import check_free
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.loop import Row
-from pat_keras.training.pretrain import Pretrained, PretrainWatcher, pretrain
+from pat_keras.training.pretrain import Pretrained, PretrainWatcher, build_autoencoder, pretrain
 from pat_keras.training.pretrain_data import PretrainData, Source
 
 
@@ -76,6 +78,7 @@ def run_pretraining(
     resume: bool = False,
     flags: str = "",
     watcher: PretrainWatcher | None = None,
+    say: Callable[[str], None] = warnings.warn,
     plots: int = 10,
 ) -> PretrainResult:
     """Pretrain an encoder on some cohorts; nobody on a list is learned from.
@@ -91,6 +94,7 @@ def run_pretraining(
         resume: go on with the run in `out`; cohorts and config must be the same.
         flags: text of flags.txt.
         watcher: told about progress.
+        say: told about settings that the weights overrule.
         plots: pictures of reconstructions drawn over the whole training.
 
     Raises:
@@ -101,7 +105,7 @@ def run_pretraining(
     lists = [read_people(source) for source in exclude_people]
     parts = {name: _split(cohort, name, lists, config) for name, cohort in cohorts.items()}
     _check_lists(lists, cohorts)
-    config = _with_person_loss(config, cohorts, parts)
+    config = _as_the_weights(_with_person_loss(config, cohorts, parts), say)
     stated: Sequence[float | None] = [None] * len(cohorts) if shares is None else shares
     sources = [
         Source(name, cohort.activity[parts[name].train], cohort.activity[parts[name].validation], share)
@@ -119,7 +123,12 @@ def run_pretraining(
         ]
         _begin(folder, config, account, flags, LearnedDays.together(days))
     pictures = _Pictures(folder / "reconstructions", watcher, max(1, config.epochs // plots))
-    pretrained, metrics = _run(sources, config, folder / "checkpoints", pictures, cohorts)
+    try:
+        pretrained, metrics = _run(sources, config, folder / "checkpoints", pictures, cohorts)
+    except (CheckpointError, CohortError, ConfigError):
+        if not resume and not (folder / "checkpoints").exists():  # nothing was learned: leave the name free
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     _finish(folder, pretrained, metrics, config)
     return PretrainResult(pretrained, metrics, folder)
 
@@ -237,6 +246,18 @@ def _with_person_loss(
     return config
 
 
+def _as_the_weights(config: PretrainConfig, say: Callable[[str], None]) -> PretrainConfig:
+    """The config with the size and embedding of the weights it goes on from, which count; others asked for are told."""
+    if not config.weights:
+        return config
+    shape = build_autoencoder(config, "float32").encoder.config
+    found: dict[str, Any] = {"size": shape.size or config.size, "embedding": shape.embedding}
+    for name, value in found.items():
+        if getattr(config, name) not in (getattr(PretrainConfig, name), value):
+            say(f"{name} is {value}, that of the weights ({config.weights}); {getattr(config, name)} was asked for.")
+    return dataclasses.replace(config, **found)
+
+
 def _account(
     cohorts: Mapping[str, Cohort],
     parts: Mapping[str, _Parts],
@@ -295,6 +316,8 @@ def _check_same(folder: pathlib.Path, config: PretrainConfig, account: dict[str,
         except (OSError, ValueError) as error:
             raise RunError(f"{folder / name}: no run to resume there ({error}). Leave --resume out.") from None
     for name, value in config.to_dict().items():
+        if config.weights and name in ("size", "embedding"):
+            continue  # the weights' own; earlier versions noted what was asked for
         if found["config.json"].get(name) != value:
             raise RunError(
                 f"{folder}: the run has {name} {found['config.json'].get(name)!r}, resuming was asked with {value!r}. "

@@ -30,6 +30,9 @@ TOGETHER_BYTES = 2**20
 # Added to the scores of keys that are not to be seen: their softmax is exactly 0, and never NaN even if all are.
 UNSEEN = -1e9
 
+# In float16, which has no such number: it would be infinite, and keys that are all infinitely far give NaN.
+UNSEEN_FLOAT16 = -6e4
+
 # People that TensorFlow may work on at the same time: two are a little faster, but computing scores again takes memory.
 AT_ONCE = {"kept": 2, "again": 1}
 
@@ -65,6 +68,11 @@ def fold_kernels(
     carried = ops.matmul(ops.expand_dims(value_bias, 1), output_kernel)  # (H, 1, D)
     mix_bias = ops.sum(carried, axis=(0, 1)) + output_bias
     return score_kernel, score_bias, mix_kernel, mix_bias
+
+
+def key_bias_of(seen: Any, dtype: str) -> Any:
+    """What `scores` adds for each key, of that dtype: 0 where it is seen, else what makes its softmax 0."""
+    return ops.cast(ops.where(seen, 0.0, UNSEEN_FLOAT16 if dtype == "float16" else UNSEEN), dtype)
 
 
 def queries_of(tokens: Any, score_kernel: Any, score_bias: Any) -> Any:

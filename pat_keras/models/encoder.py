@@ -15,7 +15,7 @@ from keras import ops
 from pat_keras.config import WEEK_MINUTES, EncoderConfig
 from pat_keras.config.embed import POOLING
 from pat_keras.errors import ConfigError
-from pat_keras.models.attention import UNSEEN, on_accelerator
+from pat_keras.models.attention import key_bias_of, on_accelerator
 from pat_keras.models.layers import (
     PACKAGE,
     TransformerBlock,
@@ -102,8 +102,7 @@ class PATEncoder(keras.Model):
             return self.encode(self.embed_patches(x), training, return_attention_scores)
         wear = ops.cast(wear, "bool")
         seen = self.patches_seen(wear, min_worn_share)
-        lowest = -6e4 if self.compute_dtype == "float16" else UNSEEN  # which would be infinite in float16
-        key_bias = ops.cast(ops.where(seen, 0.0, lowest), self.compute_dtype)  # (B, N)
+        key_bias = key_bias_of(seen, self.compute_dtype)  # (B, N)
         x = ops.where(wear, x, ops.zeros_like(x))
         return self.encode(self.embed_patches(x), training, return_attention_scores, key_bias)
 

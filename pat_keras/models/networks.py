@@ -18,6 +18,7 @@ from pat_keras.models.predictor import Predictor
 from pat_keras.models.scaling import Standardization
 
 NETWORKS = ("lstm", "cnn1d", "cnn3d", "convlstm")
+GATES = ("hard", "sigmoid")
 
 _WEEK_SHAPE = (7, 24, 60, 1)  # days, hours, minutes, channel
 # Below it, the second pooling of the 1D CNN has nothing left: ((10 - 2) / 2 - 2) / 2 = 1.
@@ -28,8 +29,9 @@ _SHORTEST = {"lstm": 1, "cnn1d": 10}
 class BaselineNetwork(Predictor):
     """One of the paper's baseline networks: (B, T) weeks -> logits (B, C), or values for regression.
 
-    Layers and widths are the original's. Its sigmoid is left out, since ours end in logits. Dropout rates are the
-    architecture's own. Missing minutes (NaN) count as 0, the mean of standardised minutes.
+    Layers and widths are the original's. Its sigmoid is left out, since ours end in logits. The gates of "convlstm" are
+    Keras 2's hard sigmoid, as the original's, where Keras 3 has a sigmoid. Dropout rates are the architecture's own.
+    Missing minutes (NaN) count as 0, the mean of standardised minutes.
 
     Args:
         kind: "lstm", LSTM(50), Dense(100), Dense(C) over all minutes one by one; "cnn1d", two convolutions of width 3
@@ -42,6 +44,7 @@ class BaselineNetwork(Predictor):
         standardization: the scaling of the data the model was trained under. With it the model takes raw minutes,
             without it standardised ones.
         smoothing: "none" or "savitzky_golay" (`pat_keras.data.smoothing`), of raw minutes before they are scaled.
+        gates: of "convlstm": "hard", or "sigmoid", with which models were saved before there was a choice.
 
     Raises:
         ConfigError: for a kind or task that does not exist, or a length that the kind can't take.
@@ -61,12 +64,18 @@ class BaselineNetwork(Predictor):
         num_classes: int = 2,
         standardization: Standardization | None = None,
         smoothing: str = "none",
+        gates: str = "hard",
         **kwargs: Any,
     ) -> None:
         super().__init__(task, num_classes, standardization, smoothing, **{"name": kind, **kwargs})
         check_network(kind, length)
-        self.kind, self.length = kind, length
-        self.stack = {"lstm": _lstm, "cnn1d": _cnn1d, "cnn3d": _cnn3d, "convlstm": _convlstm}[kind](self.dtype_policy)
+        if gates not in GATES:
+            raise ConfigError(f"BaselineNetwork: gates is {gates!r}, expected one of {', '.join(GATES)}.")
+        self.kind, self.length, self.gates = kind, length, gates
+        if kind == "convlstm":
+            self.stack = _convlstm(self.dtype_policy, gates)
+        else:
+            self.stack = {"lstm": _lstm, "cnn1d": _cnn1d, "cnn3d": _cnn3d}[kind](self.dtype_policy)
         # float32 logits: in a narrower type, probabilities near 0 and 1 would tie.
         self.output_layer = layers.Dense(self.num_outputs, name="output", dtype="float32")
         # Under TensorFlow the LSTM is cuDNN's on a GPU, which XLA can't compile.
@@ -108,7 +117,12 @@ class BaselineNetwork(Predictor):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "kind": self.kind, "length": self.length}
+        return {**super().get_config(), "kind": self.kind, "length": self.length, "gates": self.gates}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> BaselineNetwork:
+        """The inverse of `get_config`; of files from before `gates`, too."""
+        return super().from_config({"gates": "sigmoid", **config}, custom_objects)
 
 
 def check_network(kind: str, length: int) -> None:
@@ -163,12 +177,18 @@ def _cnn3d(policy: Any) -> list[layers.Layer]:
     ]
 
 
-def _convlstm(policy: Any) -> list[layers.Layer]:
+def hard_sigmoid(x: Any) -> Any:
+    """Keras 2's: Keras 3 has another of this name, of slope 1/6."""
+    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+def _convlstm(policy: Any, gates: str) -> list[layers.Layer]:
+    shared = {"recurrent_activation": hard_sigmoid if gates == "hard" else "sigmoid", "dtype": policy}
     return [
-        layers.ConvLSTM2D(32, 5, activation="relu", return_sequences=True, name="convlstm_1", dtype=policy),
+        layers.ConvLSTM2D(32, 5, activation="relu", return_sequences=True, name="convlstm_1", **shared),
         layers.ReLU(name="relu", dtype=policy),  # (7, 20, 56)
         layers.MaxPooling3D((1, 2, 2), name="pool", dtype=policy),  # (7, 10, 28)
-        layers.ConvLSTM2D(64, 2, name="convlstm_2", dtype=policy),  # (9, 27)
+        layers.ConvLSTM2D(64, 2, name="convlstm_2", **shared),  # (9, 27)
         layers.Dropout(0.2, name="dropout_1", dtype=policy),
         layers.Flatten(name="flatten", dtype=policy),
         layers.Dropout(0.2, name="dropout_2", dtype=policy),

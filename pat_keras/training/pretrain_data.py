@@ -28,12 +28,19 @@ class Source:
         validation: (B, T) of people held out.
         share: of the windows of a training epoch that come from this cohort, in any unit; None for its number of
             training windows. All sources state one, or none does.
+
+    Raises:
+        ConfigError: for a share that is not a positive number.
     """
 
     name: str
     train: np.ndarray
     validation: np.ndarray
     share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 < self.share < np.inf:
+            raise ConfigError(f"{self.name}: its share is {self.share:g}, expected a positive number.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +105,11 @@ def prepare(sources: Sequence[Source], patch_size: int, num_masked: int, config:
     Raises:
         CohortError: if there is no cohort, one has no people, two have the same name, or their windows differ in length
             or don't fit the patches.
-        ConfigError: if some cohorts state a share and others none, or a share is not positive.
+        ConfigError: if some cohorts state a share and others none.
     """
     _check(sources, patch_size)
     stated = [source.share for source in sources if source.share is not None]
-    if len(stated) not in (0, len(sources)) or any(not share > 0 for share in stated):
+    if len(stated) not in (0, len(sources)):
         raise ConfigError(
             f"{len(stated)} of {len(sources)} cohorts state a share ({', '.join(f'{share:g}' for share in stated)}); "
             "expected a positive number for each, or none."

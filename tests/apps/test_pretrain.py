@@ -12,10 +12,12 @@ import pytest
 from pat_keras.apps import finetune, pretrain
 from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.checkpoints.weights import load_model
+from pat_keras.config import PretrainConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.learned_days import LearnedDays
 from pat_keras.data.simulate import simulate_cohort
 from pat_keras.data.standardize import Standardizer
+from pat_keras.evaluation import pretraining
 from pat_keras.models.mae import PATMaskedAutoencoder
 from tests.small import small_cohort
 
@@ -134,6 +136,28 @@ def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
 
 
+def test_the_options_of_the_authors_way_are_those_of_the_config() -> None:
+    assert pretrain.__doc__ is not None
+    told = pretrain.__doc__.split("no longer falls:")[1].split(", for S and M")
+    values = pretrain.define_flags()
+    values(["pat-pretrain", *told[0].split(), *told[1].split(", for L")[0].split()])
+    for size in ("small", "medium"):
+        original = PretrainConfig.original(size).to_dict()
+        assert {name: values[name].value for name in original} == {**original, "size": "small"}
+    large = PretrainConfig.original("large")
+    assert f"for L {large.learning_rate:.0e} and {large.patience}".replace("e-0", "e-") in pretrain.__doc__
+
+
+def test_the_size_and_embedding_are_those_of_the_weights(finished: pathlib.Path) -> None:
+    said: list[str] = []
+    asked = PretrainConfig(weights=str(finished), embedding="conv")
+    config = pretraining._as_the_weights(asked, said.append)
+    assert (config.embedding, len(said)) == ("linear", 1)
+    assert said[0].startswith("embedding is linear, that of the weights")
+    assert pretraining._as_the_weights(PretrainConfig(weights=str(finished)), said.append) == config
+    assert len(said) == 1
+
+
 def test_what_is_refused(
     cohorts: list[pathlib.Path], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +168,9 @@ def test_what_is_refused(
         ([f"--data={cohorts[0]}", f"--exclude_people={tmp_path / 'others.txt'}"], "would leave out nobody"),
         ([f"--data={cohorts[0]},{cohorts[0]}"], "another cohort is named one"),
         ([f"--data={cohorts[0]}", "--mask_ratio=1"], "between 0 and 1"),
+        ([f"--data={cohorts[0]}", "--shares=inf"], "one: its share is inf, expected a positive number"),
+        ([f"--data={cohorts[0]}", "--data_parallel"], "two or more"),  # known only when training is set up
+        ([f"--data={cohorts[0]}", "--patch_size=7"], "a multiple of the 7 minutes"),
         ([f"--data={cohorts[0]}", "--person_loss=0.1"], "one window a person"),
         (["--resume"], "no run to resume"),
     ):

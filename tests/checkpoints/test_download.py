@@ -200,6 +200,12 @@ def test_redirect_to_another_scheme_is_refused(target: str) -> None:
     assert len(server.requests) == 1
 
 
+def test_redirect_to_no_address() -> None:
+    refused = pytest.raises(DownloadError, match="can't be used: Invalid IPv6")
+    with Server(bad.status(302, Location="http://[::1/file.h5")) as server, refused:
+        get(server)
+
+
 class PlainConnection(http.client.HTTPConnection):
     """Stands for the https connection, without its encryption."""
 

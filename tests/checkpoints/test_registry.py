@@ -284,7 +284,7 @@ def test_mirror_serves_files_by_name(cache: pathlib.Path, monkeypatch: pytest.Mo
     assert [path for path, _ in server.requests] == [f"/weights/{preset.file}" for preset in _OFFICIAL.values()]
 
 
-@pytest.mark.parametrize("mirror", ["/some/folder", "ftp://example.org", "https://"])
+@pytest.mark.parametrize("mirror", ["/some/folder", "http://[::1", "ftp://example.org", "https://"])
 def test_unusable_mirror(cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
     monkeypatch.setenv("PAT_KERAS_MIRROR", mirror)
     with pytest.raises(ConfigError, match="PAT_KERAS_MIRROR"):

@@ -73,6 +73,12 @@ def test_patches_left_out_neither_give_nor_receive(weeks) -> None:
     np.testing.assert_allclose(rolled.sum(axis=1), 1, atol=1e-6)
 
 
+def test_a_window_never_worn_gives_no_nan_in_float16() -> None:
+    model = tiny_classifier(min_worn_share=0.5, dtype="mixed_float16")
+    never = np.full_like(counts()[:1], np.nan)
+    assert (attention_profile(model, never) == 0).all() and (attention_rollout(model, never) == 0).all()
+
+
 def test_hours_share_the_attention_of_their_patches(weeks) -> None:
     model, clock = raw_classifier(weeks), Clock(weeks.shape[1], first=15)  # patches of 30 minutes over hours' ends
     scores = _scores(model, weeks)[-1][1].mean(axis=0)

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
@@ -94,6 +95,8 @@ def test_missing_minutes_count_as_the_mean() -> None:
 def test_the_layers_are_the_facts(kind: str) -> None:
     """The same weights in plain Keras models, written down from the paper's description."""
     keras_layers = keras.layers
+    # Keras 2's default for ConvLSTM2D, which the authors left as it was: 0 below -2.5, 1 above 2.5, a line between.
+    gates = {"recurrent_activation": lambda x: ops.minimum(ops.maximum(0.0, 0.5 + x / 5.0), 1.0)}
     plain = {
         "lstm": lambda: [keras_layers.LSTM(50), keras_layers.Dense(100, "relu")],
         "cnn1d": lambda: [
@@ -107,9 +110,9 @@ def test_the_layers_are_the_facts(kind: str) -> None:
             *(keras_layers.Flatten(), keras_layers.Dense(128, "relu"), keras_layers.Dropout(0.5)),
         ],
         "convlstm": lambda: [
-            keras_layers.ConvLSTM2D(32, (5, 5), activation="relu", return_sequences=True),
+            keras_layers.ConvLSTM2D(32, (5, 5), **gates, activation="relu", return_sequences=True),
             *(keras_layers.Activation("relu"), keras_layers.MaxPooling3D(pool_size=(1, 2, 2))),
-            *(keras_layers.ConvLSTM2D(64, (2, 2)), keras_layers.Dropout(0.2), keras_layers.Flatten()),
+            *(keras_layers.ConvLSTM2D(64, (2, 2), **gates), keras_layers.Dropout(0.2), keras_layers.Flatten()),
             *(keras_layers.Dropout(0.2), keras_layers.Dense(100, "relu")),
         ],
     }[kind]()
@@ -123,6 +126,12 @@ def test_the_layers_are_the_facts(kind: str) -> None:
     assert rates[0] == rates[1]
     found = model.predict_proba(x)[:, 1:]
     np.testing.assert_allclose(found, expected.predict_on_batch(x.reshape(-1, *shape)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_convlstm_from_before_there_were_gates_keeps_its_sigmoid() -> None:
+    config = BaselineNetwork("convlstm").get_config()
+    assert config.pop("gates") == "hard"
+    assert BaselineNetwork.from_config(config).stack[0].cell.recurrent_activation is keras.activations.sigmoid
 
 
 def test_in_bfloat16_logits_stay_float32() -> None:
