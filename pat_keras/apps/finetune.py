@@ -95,10 +95,12 @@ def _summary(result: Result, model: str) -> str:
         f"{'SYNTHETIC DATA. ' if metrics['synthetic'] else ''}{metrics['label']}: {people}; 95 % intervals",
         "",
     ]
-    lines.append(f"{'':<34}" + "".join(f"{name:<24}" for name in columns).rstrip())
+    width = max(34, *(len(TITLES[task][name]) + 2 for name in _SHOWN[task]))
+    lines.append(f"{'':<{width}}" + "".join(f"{name:<24}" for name in columns).rstrip())
     for name in _SHOWN[task]:
         lines.append(
-            f"{TITLES[task][name]:<34}" + "".join(f"{_with_interval(c, name):<24}" for c in columns.values()).rstrip()
+            f"{TITLES[task][name]:<{width}}"
+            + "".join(f"{_with_interval(c, name):<24}" for c in columns.values()).rstrip()
         )
     if "difference" in metrics:
         lines += ["", f"{title} minus simple features: {_difference(metrics['difference'])}"]

@@ -104,5 +104,11 @@ def people_with(
     return {str(participant_id[row]) for row in rows if not days.isdisjoint(_days(activity[row]))}
 
 
+def window_means(activity: np.ndarray, rows: Iterable[int] | None = None) -> list[float]:
+    """Means of the windows (B, T), or of some rows of them, without those of which no minute is known."""
+    windows = (activity[row] for row in (range(len(activity)) if rows is None else rows))
+    return [float(np.nanmean(window, dtype=np.float64)) for window in windows if not np.isnan(window).all()]
+
+
 def _days(window: np.ndarray) -> list[int]:
     return [int.from_bytes(digest[:8], "big") for digest in day_hashes(window)]

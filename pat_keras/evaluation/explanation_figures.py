@@ -126,7 +126,7 @@ def day_figure(
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.2])
     style(above, title, "", f"{unit} a minute")
-    style(below, "", "", label)
+    style(below, "", "", textwrap.fill(label, 26))  # as long as the panel is high
     hours = (np.arange(len(activity)) + 0.5) * DAY_HOURS / len(activity)
     above.fill_between(hours, np.nan_to_num(activity), color=PALETTE["ink"], alpha=0.65, linewidth=0, step="mid")
     above.set_ylim(bottom=0)
@@ -152,7 +152,7 @@ def groups_figure(comparison: Comparison, *, even: float, title: str, label: str
     """
     figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = figure.subplots()
-    style(axes, title, "", label)
+    style(axes, title, "", textwrap.fill(label, 46))
     edges = np.arange(DAY_HOURS + 1)
     for k, (name, count) in enumerate(zip(comparison.names, comparison.counts, strict=True)):
         color, dash = PALETTE[SERIES[k % 4]], DASHES[k % 4]
@@ -191,7 +191,7 @@ def days_figure(
     """
     figure = Figure(figsize=(6.8, 3.8), layout="constrained")
     axes = figure.subplots()
-    style(axes, "Occlusion by day", "", label)
+    style(axes, "Occlusion by day", "", textwrap.fill(label, 34))
     places = np.arange(len(mean))
     axes.bar(places, mean, width=0.7, color=PALETTE["first"], alpha=0.8)
     ends = np.maximum([mean - low, high - mean], 0)  # of people who are all alike, below 0 by rounding

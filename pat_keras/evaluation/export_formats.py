@@ -5,11 +5,12 @@ Axes: B windows, T minutes, C classes.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -85,7 +86,8 @@ def _write_saved_model(model: _Joined, minutes: int, folder: pathlib.Path) -> tu
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", model.call, input_signature=_signature(minutes))
-    archive.write_out(str(path), verbose=False)
+    with _writing(path):
+        archive.write_out(str(path), verbose=False)
     loaded = tf.saved_model.load(str(path))  # to be kept: its function only borrows the weights
     name = output_name(model.task)
     return path, lambda x: np.array(loaded.serve(tf.constant(x))[name])
@@ -103,7 +105,8 @@ def _write_onnx(model: _Joined, minutes: int, folder: pathlib.Path) -> tuple[pat
         )
     _name(found.graph, output_name(model.task))
     path = folder / "model.onnx"
-    onnx.save(found, str(path))
+    with _writing(path):
+        onnx.save(found, str(path))
     onnx.checker.check_model(str(path))
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return path, lambda x: session.run(None, {INPUT: x})[0]
@@ -118,6 +121,21 @@ def _name(graph: Any, name: str) -> None:
     output.name = name
     for end in (given, output):
         end.type.tensor_type.shape.dim[0].dim_param = "windows"
+
+
+@contextlib.contextmanager
+def _writing(path: pathlib.Path) -> Iterator[None]:
+    """Says in plain words that a disk is full, which TensorFlow and ONNX each say in their own."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        whole = error.message if isinstance(error, tf.errors.OpError) else str(error.strerror)
+        reason = whole.rpartition("; ")[2].partition(" [Op")[0]
+        raise RunError(
+            f"{path}: can't be written ({reason}). Check the folder, its permissions and its space."
+        ) from None
 
 
 def _library(name: str) -> Any:

@@ -16,7 +16,7 @@ from pat_keras.evaluation.plot_style import PALETTE, SERIES, legend_below, style
 MOST_PANELS = 6  # folds whose embeddings are drawn
 _STEPS_OF_HOUR = 4
 _MOST_DAYS = 14
-_MARKS = "osD^v"
+_MARKS = "osD^v"  # five, and four colours: 20 groups that all look different
 
 
 def week_figure(person: Person, title: str) -> Figure:
@@ -88,7 +88,7 @@ def embedding_figure(embeddings: list[Embedding], method: str, column: str, name
         for k, name in enumerate(names):
             own = places[number == k]
             axes.plot(
-                own[:, 0], own[:, 1], _MARKS[(k + k // 4) % 5], color=PALETTE[SERIES[k % 4]], alpha=0.75, linewidth=0,
+                own[:, 0], own[:, 1], _MARKS[k % 5], color=PALETTE[SERIES[k % 4]], alpha=0.75, linewidth=0,
                 markersize=6 if len(places) < 150 else 4, markeredgewidth=0, label=name,
             )  # fmt: skip
     legend_below(figure, panels[0], columns=4, title=column)

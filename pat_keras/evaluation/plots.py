@@ -263,10 +263,11 @@ def _draw_fold(
             epochs, _column(rows, name), dash, color=PALETTE[color], alpha=alpha, marker=marker, markersize=3,
             linewidth=1.5, label=label if first else None,
         )  # fmt: skip
-    if metric and np.isfinite(values := _column(rows, metric)).any():
-        best = _kept_epoch(rows, metric, monitor)
+    decided = metric or "validation_loss"  # of a regression the loss is all there is
+    if np.isfinite(values := _column(rows, decided)).any():
+        best = _kept_epoch(rows, decided, monitor)
         text = "best epoch" if first else None
-        panels[1].plot(epochs[best], values[best], "o", color=PALETTE["second"], markersize=6, label=text)
+        panels[-1].plot(epochs[best], values[best], "o", color=PALETTE["second"], markersize=6, label=text)
     stages = [row.get("stage") for row in rows]
     borders = [place + 0.5 for place in range(1, len(rows)) if stages[place] != stages[place - 1]]
     for axes in panels:

@@ -17,7 +17,7 @@ import polars as pl
 
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
-from pat_keras.data.learned_days import people_with
+from pat_keras.data.learned_days import people_with, window_means
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.errors import CohortError, RunError
 from pat_keras.evaluation.ensemble import MANIFEST, PATEnsemble, TrainedOn
@@ -126,7 +126,8 @@ def _say_if_out_of_range(trained: TrainedOn, activity: np.ndarray, say: Callable
     if trained.activity_range is None or not trained.scales:
         return
     least, most = trained.activity_range
-    usual = float(np.median([np.nanmean(window, dtype=np.float64) for window in activity]))
+    means = window_means(activity)
+    usual = float(np.median(means)) if means else least
     if not least <= usual <= most:
         say(
             f"half of the windows have a mean above {usual:.4g} {trained.unit} a minute and half below; those that the "

@@ -16,7 +16,7 @@ from pat_keras.checkpoints.presets import PRESETS, hash_of_weights
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.checkpoints.store import load_state, save_state
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
-from pat_keras.data.learned_days import LearnedDays
+from pat_keras.data.learned_days import LearnedDays, window_means
 from pat_keras.data.splits import PARTS, Split, split_hash
 from pat_keras.errors import RunError
 from pat_keras.evaluation.protocols import LabelledData, count_part
@@ -171,7 +171,7 @@ class RunWriter:
 
 def _range(data: LabelledData, rows: np.ndarray) -> list[float]:
     """The least and the largest mean of a window that is learned from, as the model is given it."""
-    means = [float(np.nanmean(data.activity[row], dtype=np.float64)) for row in rows]
+    means = window_means(data.activity, rows)
     return [min(means), max(means)]
 
 

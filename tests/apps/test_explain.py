@@ -18,7 +18,7 @@ from pat_keras.evaluation import explanation_files, explanation_run
 from pat_keras.evaluation.attention import attention_profile
 from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.explanation import ExplainSettings
-from pat_keras.evaluation.explanation_figures import days_figure
+from pat_keras.evaluation.explanation_figures import day_figure, days_figure
 from pat_keras.evaluation.explanation_run import explain
 from pat_keras.models.networks import BaselineNetwork
 from tests.small import small_cohort, small_config
@@ -120,6 +120,16 @@ def test_days_of_people_who_are_all_alike() -> None:
     """Their interval has no width, and lies below the mean by rounding."""
     figure = days_figure(np.ones(1), np.ones(1), np.full(1, 1 - 2**-52), ["day 1"], "Change", "")
     assert figure.axes
+
+
+def test_a_long_label_stays_beside_its_axis() -> None:
+    label = "Change of log-odds of agegroup = the most probable class"
+    ones = np.ones(7)
+    day = {"unit": "counts", "even": 0.0, "title": "Day", "label": label, "caption": ""}
+    for figure in (days_figure(ones, ones, ones, list("abcdefg"), label, ""), day_figure(ones, np.ones(24), **day)):
+        figure.draw_without_rendering()
+        axes = figure.axes[-1]
+        assert axes.yaxis.label.get_window_extent().height <= axes.get_window_extent().height
 
 
 def test_new_people_are_explained_by_all_models(kfold, cohort) -> None:

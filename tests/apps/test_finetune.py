@@ -14,13 +14,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pat_keras.apps.finetune import define_flags, main
+from pat_keras.apps.finetune import _summary, define_flags, main
 from pat_keras.apps.flags import finetune_config
 from pat_keras.apps.training_flags import kept_flags
 from pat_keras.checkpoints.saved import load_classifier
 from pat_keras.checkpoints.store import load_state
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
+from pat_keras.evaluation.experiment import Result
 from tests.small import small_cohort
 
 _SMALL = ("--batch_size=4", "--head_learning_rate=0.01", "--encoder_learning_rate=0.001", "--warmup_epochs=0")
@@ -131,6 +132,13 @@ def test_the_table_names_the_network_and_the_groups(folder, tmp_path, capsys) ->
     groups = json.loads((tmp_path / "run" / "metrics.json").read_text())["subgroups"]["level"]
     for group in groups:
         assert f"level {group['group']}, {group['n']} people" in printed
+
+
+def test_long_names_of_metrics_stand_apart_from_their_numbers() -> None:
+    metrics = {"task": "multiclass", "label": "level", "split": "holdout", "synthetic": False, "test": {"n": 9}}
+    lines = _summary(Result({**metrics, "baseline": {"auc": 0.5}}, pl.DataFrame(), [], [], None), "pat").splitlines()
+    assert lines[3].index("simple") == lines[4].rindex("0.5")
+    assert "each class against the rest  undefined" in lines[4]
 
 
 def test_arrays_are_the_same_data(folder, tmp_path) -> None:

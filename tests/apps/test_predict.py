@@ -11,9 +11,10 @@ import pytest
 
 from pat_keras.apps.predict import main
 from pat_keras.data.cohort import Cohort
-from pat_keras.evaluation.ensemble import PATEnsemble
+from pat_keras.data.learned_days import window_means
+from pat_keras.evaluation.ensemble import PATEnsemble, TrainedOn
 from pat_keras.evaluation.experiment import Result, finetune
-from pat_keras.evaluation.predict import predict
+from pat_keras.evaluation.predict import _say_if_out_of_range, predict
 from tests.small import small_cohort, small_config
 
 
@@ -110,6 +111,19 @@ def test_says_who_of_a_part_of_the_data_was_seen_and_what_is_no_such_recording(h
         assert f"{24 - len(tested)} of 24 people are among those whom the run was trained on" in said[0]
         predict(folder, Cohort(new.activity * 50, new.table, new.metadata), say=said.append)
         assert "Are they of another device, or in another unit?" in said[1]
+
+
+def test_a_window_without_a_known_minute_has_no_mean() -> None:
+    """Neither in the range that a run keeps, nor in what is compared with it."""
+    about = TrainedOn("label", 60, "counts", 60, (), (), masks=True, scales=True, activity_range=(10.0, 200.0))
+    said: list[str] = []
+    for level in (100.0, 900.0, np.nan):
+        activity = np.full((4, 60), level)
+        activity[:2] = np.nan
+        assert window_means(activity) == [level] * 2 * (level > 0)
+        assert window_means(activity, [0, 3]) == [level] * (level > 0)
+        _say_if_out_of_range(about, activity, said.append)
+    assert len(said) == 1 and "a mean above 900 counts" in said[0]
 
 
 def _changed(new: Cohort, **metadata) -> Cohort:

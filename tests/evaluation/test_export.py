@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
+import unittest.mock
 
 import keras
 import numpy as np
 import polars as pl
 import pytest
+import tensorflow as tf
 
 from pat_keras.apps.export import main
 from pat_keras.config import EncoderConfig
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError, RunError
-from pat_keras.evaluation import export_formats
+from pat_keras.evaluation import export, export_formats
 from pat_keras.evaluation.ensemble import PATEnsemble, TrainedOn
 from pat_keras.evaluation.export import export_run
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.networks import BaselineNetwork
+from pat_keras.models.predictor import Predictor
 
 MINUTES = 360
 ABOUT = TrainedOn("asleep", MINUTES, "counts", 60, (), (), masks=False, scales=True)
@@ -95,6 +99,44 @@ def test_wrong_numbers_are_not_given_out(tmp_path, monkeypatch) -> None:
         with pytest.raises(RunError, match="not kept"):
             export_run(tmp_path / "run", tmp_path / "out", "saved_model")
         assert sorted(each.name for each in tmp_path.iterdir()) == ["run"]
+
+
+def test_a_copy_that_is_not_the_run_is_not_given_out(tmp_path, monkeypatch) -> None:
+    """What is written is a copy in float32, which the runtime may compute well and which may still be another model."""
+    _values().save(tmp_path / "run")
+    copy = Predictor.in_float32
+
+    def spoiled(self):
+        other = copy(self)
+        other.output_layer.kernel.assign(-np.array(other.output_layer.kernel))
+        return other
+
+    monkeypatch.setattr(Predictor, "in_float32", spoiled)
+    with pytest.raises(RunError, match=r"differs from the run by .*not kept"):
+        export_run(tmp_path / "run", tmp_path / "out", "saved_model")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), tf.errors.ResourceExhaustedError(None, None, "a; No space left [Op:S]")]
+)
+def test_a_full_disk_is_told_in_a_paragraph(error, tmp_path, monkeypatch) -> None:
+    _values().save(tmp_path / "run")
+    monkeypatch.setattr(tf.saved_model, "save", unittest.mock.Mock(side_effect=error))
+    with pytest.raises(RunError, match=r"can't be written \(No space left\)"):
+        export_run(tmp_path / "run", tmp_path / "out", "saved_model")
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("split", "kind", "said"),
+    [
+        ("holdout", "cohort", "^this model, on people that it was not trained on$"),
+        ("kfold", "paper", "their average was not tested; they were scaled by their own statistics"),
+    ],
+)
+def test_what_was_tested(split, kind, said) -> None:
+    assert re.search(said, export._tested({"split": split}, {"standardize": kind}))
 
 
 def test_refusals(tmp_path, monkeypatch, capsys) -> None:

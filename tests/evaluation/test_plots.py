@@ -116,6 +116,12 @@ def test_history_of_one_epoch_and_without_validation() -> None:
         plots.history_figure([])
 
 
+def test_history_without_a_metric_marks_the_smallest_loss() -> None:
+    rows = [{"stage": "full", "loss": 1.0, "validation_loss": loss} for loss in (0.9, 0.7, 0.8)]
+    (axes,) = plots.history_figure(rows).axes
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] == [2]
+
+
 def test_history_of_an_error_is_best_where_lowest() -> None:
     rows = [{"fold": None, "stage": "a", "loss": 1, "validation_loss": 1, "validation_mae": v} for v in (3, 1, 2)]
     best = next(line for line in plots.history_figure(rows).axes[1].lines if line.get_marker() == "o")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pat_keras.evaluation import task_figures as figures
-from pat_keras.evaluation.individuals import Person
-from pat_keras.evaluation.people_figures import hourly, week_figure
+from pat_keras.evaluation.individuals import Embedding, Person
+from pat_keras.evaluation.people_figures import embedding_figure, hourly, week_figure
 
 
 def test_groups_of_a_regression_are_even_and_ordered() -> None:
@@ -60,3 +60,11 @@ def test_a_week_without_attention_or_movement() -> None:
     person = Person("Most certain", 2, 0, 1, 0, np.zeros(1440, dtype=np.float32), np.zeros(0, dtype=np.float32))
     (axes,) = week_figure(person, "title").axes
     assert not axes.lines
+
+
+def test_no_two_groups_of_an_embedding_look_alike() -> None:
+    """A column may have ten values, and some of them none."""
+    rng = np.random.default_rng(0)
+    drawn = Embedding(1, (0.6, 0.2), {"PCA": rng.normal(size=(22, 2))}, {"edu": np.arange(22) % 11})
+    lines = embedding_figure([drawn], "PCA", "edu", [str(k) for k in range(11)]).axes[0].lines
+    assert len({(line.get_marker(), line.get_color()) for line in lines}) == len(lines) == 11
