@@ -130,9 +130,9 @@ def _say_if_out_of_range(trained: TrainedOn, activity: np.ndarray, say: Callable
     usual = float(np.median(means)) if means else least
     if not least <= usual <= most:
         say(
-            f"half of the windows have a mean above {usual:.4g} {trained.unit} a minute and half below; those that the "
-            f"run was trained on had means from {least:.4g} to {most:.4g}. Are they of another device, or in another "
-            "unit? Then the predictions mean nothing."
+            f"the mean of a usual window is {usual:.4g} {trained.unit} a minute, outside of the {least:.4g} to "
+            f"{most:.4g} of those that the run was trained on. Are they of another device, or in another unit? Then the "
+            "predictions mean nothing."
         )
 
 

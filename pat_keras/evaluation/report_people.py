@@ -110,8 +110,10 @@ def _activity_words(run: Run, person: Person) -> str:
     """A week in words."""
     by_hour = hourly(person.activity, person.clock)
     unit = run.data.get("unit") or "units"
-    words = f"Most active around {_hour(np.nanargmax(by_hour))} ({np.nanmax(by_hour):.3g} {unit} a minute), least "
-    words += f"around {_hour(np.nanargmin(by_hour))} ({np.nanmin(by_hour):.3g})."
+    words = "No minute of the week is known."
+    if np.isfinite(by_hour).any():
+        words = f"Most active around {_hour(np.nanargmax(by_hour))} ({np.nanmax(by_hour):.3g} {unit} a minute), least "
+        words += f"around {_hour(np.nanargmin(by_hour))} ({np.nanmin(by_hour):.3g})."
     if len(person.attention):
         received = np.repeat(person.attention, len(person.activity) // len(person.attention))
         of_hour = hourly(received / received.mean(), person.clock)
