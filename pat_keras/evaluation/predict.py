@@ -131,8 +131,8 @@ def _say_if_out_of_range(trained: TrainedOn, activity: np.ndarray, say: Callable
     if not least <= usual <= most:
         say(
             f"the mean of a usual window is {usual:.4g} {trained.unit} a minute, outside of the {least:.4g} to "
-            f"{most:.4g} of those that the run was trained on. Are they of another device, or in another unit? Then the "
-            "predictions mean nothing."
+            f"{most:.4g} of those that the run was trained on. Are they of another device, or in another unit? Then "
+            "the predictions mean nothing."
         )
 
 

@@ -123,7 +123,7 @@ def test_a_window_without_a_known_minute_has_no_mean() -> None:
         assert window_means(activity) == [level] * 2 * (level > 0)
         assert window_means(activity, [0, 3]) == [level] * (level > 0)
         _say_if_out_of_range(about, activity, said.append)
-    assert len(said) == 1 and "a mean above 900 counts" in said[0]
+    assert len(said) == 1 and "is 900 counts a minute" in said[0]
 
 
 def _changed(new: Cohort, **metadata) -> Cohort:
