@@ -7,7 +7,6 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
-import shutil
 
 import pytest
 
@@ -44,9 +43,9 @@ EXAMPLES = _examples()
 def folder(tmp_path_factory) -> pathlib.Path:
     """A folder with two runs that examples name."""
     folder = tmp_path_factory.mktemp("examples")
-    config = pat.FinetuneConfig(epochs=1, mode="linear_probe", baseline=False)
-    pat.finetune(pat.simulate_cohort(n_people=40, days=1), "label", config, out=folder / "runs" / "mine")
-    shutil.copytree(folder / "runs" / "mine", folder / "runs" / "other")
+    for seed, name in enumerate(("mine", "other")):
+        config = pat.FinetuneConfig(epochs=1, mode="linear_probe", baseline=False, seed=seed, split_seed=0)
+        pat.finetune(pat.simulate_cohort(n_people=40, days=1), "label", config, out=folder / "runs" / name)
     return folder
 
 

@@ -116,6 +116,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             raise DownloadError(f"the server redirects to {target.scheme}://{target.netloc}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        """As the base's, which leaves the connection open where the new address is none, such as http://[::1."""
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
 
 class Transfer:
     """One file on its way; what came is kept in `sink` from one try to the next, unless it is something else."""

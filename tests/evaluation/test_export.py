@@ -64,9 +64,7 @@ def _called(folder: pathlib.Path, monkeypatch) -> np.ndarray:
     return found["y"]
 
 
-@pytest.mark.parametrize(
-    ("made", "file_format"), [(_masked, "onnx"), (_masked, "saved_model"), (_classes, "onnx"), (_values, "onnx")]
-)
+@pytest.mark.parametrize(("made", "file_format"), [(_masked, "onnx"), (_classes, "saved_model"), (_values, "onnx")])
 def test_as_the_page_says(made, file_format, tmp_path, monkeypatch) -> None:
     pytest.importorskip("onnxruntime", reason="pip install 'pat_keras[export]'") if file_format == "onnx" else None
     ensemble = made()
