@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 
@@ -32,3 +33,9 @@ def golden() -> pathlib.Path:
 def shared_data() -> pathlib.Path:
     """Real public recordings."""
     return _folder("data")
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of every later garbage collection what imports made: Keras collects after each training."""
+    gc.collect()
+    gc.freeze()
