@@ -123,9 +123,7 @@ def _summary(found: Explanation) -> str:
     for name, each in found.deletion.items():
         limits = "" if each.ratio_low is None else f" ({each.ratio_low:.2f} to {each.ratio_high:.2f})"
         ratio = "no change" if each.ratio is None else f"{each.ratio:.2f}{limits}"
-        verdict = "" if each.passed else "  no better than chance"
-        verdict = "  too few people to tell from chance" if each.difference_low is None else verdict
-        lines.append(f"{TITLES[name]:<26}{ratio:<24}{each.n:>8}{verdict}")
+        lines.append(f"{TITLES[name]:<26}{ratio:<24}{each.n:>8}{'' if each.passed else f'  {each.verdict}'}")
     lines += [""] + [f"{TITLES[name]}: {each.words()}" for name, each in found.comparison.items()]
     if found.no_comparison:
         lines.append(f"Groups were not compared: {found.no_comparison}")

@@ -296,11 +296,8 @@ def from_list(
         "on the list, without a window or a label here": len(absent),
         "share recordings with somebody on the list": np.unique(ids[part < 0]).size,
     }
-    train, validation, test = (np.flatnonzero(part == number) for number in range(len(PARTS)))
     left_out = {reason: count for reason, count in counts.items() if count}
-    split = Split(train, validation, test, f"list {people.where}", left_out)
-    check_disjoint(split, participant_id)
-    return split
+    return _by_part(participant_id, part, f"list {people.where}", left_out)
 
 
 def from_column(
@@ -327,19 +324,11 @@ def from_column(
             "drop these windows."
         )
     ids, part = np.asarray(participant_id), np.array([PARTS.index(value) for value in column])
-    check_disjoint(_given(part, {}), ids)
+    _by_part(ids, part, "given", {})  # as it is given, before anybody is left out
     beside = _beside(part, ids if group is None else np.asarray(group))
     part[beside] = -1
     left_out = {"share recordings with somebody in another part": np.unique(ids[beside]).size} if beside.any() else {}
-    split = _given(part, left_out)
-    check_disjoint(split, ids)
-    return split
-
-
-def _given(part: np.ndarray, left_out: dict[str, int]) -> Split:
-    """The windows of each part (B,), a number in `PARTS`, or -1 for none."""
-    train, validation, test = (np.flatnonzero(part == number) for number in range(len(PARTS)))
-    return Split(train, validation, test, "given", left_out)
+    return _by_part(ids, part, "given", left_out)
 
 
 def _beside(part: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -359,8 +348,12 @@ def _split_by_part(
     participant_id: np.ndarray, people: np.ndarray, part: np.ndarray, name: str, left_out: dict[str, int]
 ) -> Split:
     """The windows of the people (P,) whose part (P,) is a number in `PARTS`, or -1 for none."""
-    of_window = part[np.searchsorted(people, participant_id)]
-    train, validation, test = (np.flatnonzero(of_window == number) for number in range(len(PARTS)))
+    return _by_part(participant_id, part[np.searchsorted(people, participant_id)], name, left_out)
+
+
+def _by_part(participant_id: np.ndarray, part: np.ndarray, name: str, left_out: dict[str, int]) -> Split:
+    """The windows whose part (B,) is a number in `PARTS`, or -1 for none; checked to be a split."""
+    train, validation, test = (np.flatnonzero(part == number) for number in range(len(PARTS)))
     split = Split(train, validation, test, name, left_out)
     check_disjoint(split, participant_id)
     return split

@@ -70,16 +70,21 @@ class Deletion:
         """Whether the interval of the difference is above 0; false where there is none."""
         return self.difference_low is not None and self.difference_low > 0
 
+    @property
+    def verdict(self) -> str:
+        """Whether the named hours matter more than random ones, in words."""
+        if self.difference_low is None:
+            return "too few people to tell from chance"
+        return "more than chance" if self.passed else "no better than chance"
+
     def words(self) -> str:
         """One line for a picture."""
         if self.ratio is None:
             return f"Deletion test: hiding hours does not change this prediction (n = {self.n})."
         limits = "" if self.ratio_low is None else f" ({self.ratio_low:.2f} to {self.ratio_high:.2f})"
-        verdict = ": more than chance" if self.passed else ": no better than chance"
-        verdict = ": too few people to tell from chance" if self.difference_low is None else verdict
         return (
             f"Deletion test: hiding the {100 * self.share:g} % of hours named here changes the score "
-            f"{self.ratio:.2f}{limits} times as much as random hours, n = {self.n}{verdict}."
+            f"{self.ratio:.2f}{limits} times as much as random hours, n = {self.n}: {self.verdict}."
         )
 
 

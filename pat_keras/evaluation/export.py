@@ -5,11 +5,9 @@ Axes: B windows, T minutes, C classes.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import pathlib
-import shutil
 import tempfile
 from typing import Any
 
@@ -17,8 +15,10 @@ import keras
 import numpy as np
 import polars as pl
 
+from pat_keras.checkpoints.pins import sha256_of
 from pat_keras.config import CROSS_VALIDATION, EXPORTS
 from pat_keras.data.simulate import simulate_cohort
+from pat_keras.data.windows import DAY_MINUTES
 from pat_keras.errors import ConfigError, RunError
 from pat_keras.evaluation import export_formats
 from pat_keras.evaluation.ensemble import PATEnsemble, TrainedOn
@@ -33,7 +33,6 @@ from pat_keras.models.predictor import Predictor
 # the largest of them (at least 1).
 TOLERANCE = 1e-5
 _HALF_TOLERANCE = 0.1  # between float32 and the 16 bits that a run computes in itself
-_DAY = 1440
 
 
 def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], file_format: str = "onnx") -> dict[str, Any]:
@@ -81,19 +80,22 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], file_fo
         new.mkdir()
         weeks = example_windows(plain.models[0], trained_on)
         path, compute = export_formats.write(plain, trained_on.minutes, new, file_format)
-        check = {**_check(run, plain, compute, weeks), **_check_the_run(run, ensemble, compute, weeks)}
+        found, check = _checked(run, ensemble, plain, compute, weeks)
         card = {**_card(run, ensemble, trained_on), **_about(path, file_format), "check": check}
-        _write_example(new, weeks, compute(weeks), card)
+        _write_example(new, weeks, found, card)
         write_json(new / "card.json", card)
         write_text(new / "README.md", readme(card))
-        _into_place(new, out)
+        try:
+            new.rename(out)  # a whole folder, or none
+        except OSError as error:
+            raise RunError(f"{out}: can't be made ({error.strerror}). Choose another --out.") from None
     return card
 
 
 def example_windows(model: Predictor, trained_on: TrainedOn) -> np.ndarray:
     """Four simulated windows (4, T) float32 such as the model takes: of its level, with gaps if it masks them."""
     minutes = trained_on.minutes
-    x = simulate_cohort(n_people=4, days=math.ceil(minutes / _DAY)).activity[:, :minutes].astype(np.float32)
+    x = simulate_cohort(n_people=4, days=math.ceil(minutes / DAY_MINUTES)).activity[:, :minutes].astype(np.float32)
     scaling = model.standardization
     if scaling is None or scaling.kind == "none":
         x = (x - x.mean()) / x.std()
@@ -105,54 +107,46 @@ def example_windows(model: Predictor, trained_on: TrainedOn) -> np.ndarray:
     return x
 
 
-def _computed(ensemble: PATEnsemble, x: np.ndarray) -> np.ndarray:
-    return ensemble.predict(x) if ensemble.task == "regression" else ensemble.predict_proba(x)
+def _checked(
+    run: pathlib.Path, ensemble: PATEnsemble, plain: PATEnsemble, compute: export_formats.Compute, x: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """What the written model makes of the windows, once it is seen to compute what the run does, in two sizes of batch.
 
-
-def _check(run: pathlib.Path, plain: PATEnsemble, compute: export_formats.Compute, x: np.ndarray) -> dict[str, Any]:
-    """See that the written model computes what the run does, in batches of two sizes.
+    Beside the float32 copy that it was written from, the run's own models count: the copy could be another model.
 
     Raises:
-        RunError: if not.
+        RunError: if it does not.
     """
-    expected = _computed(plain, x)
-    found = [compute(x), np.concatenate([compute(x[i : i + 1]) for i in range(len(x))])]
+    found = compute(x)
+    singly = np.concatenate([compute(x[i : i + 1]) for i in range(len(x))])
+    whole = all(model.dtype_policy.compute_dtype == "float32" for model in ensemble.models)
+    largest, tolerance = _difference(run, plain, x, [found, singly], TOLERANCE)
+    own, _ = _difference(run, ensemble, x, [found], TOLERANCE if whole else _HALF_TOLERANCE)
+    check = {"windows": len(x), "largest_difference": largest, "tolerance": tolerance}
+    return found, {**check, "largest_difference_from_the_run": own}
+
+
+def _difference(
+    run: pathlib.Path, ensemble: PATEnsemble, x: np.ndarray, found: list[np.ndarray], tolerance: float
+) -> tuple[float, float]:
+    """The largest difference from what these models compute, and the one that is let through.
+
+    Raises:
+        RunError: if it is larger.
+    """
+    expected = ensemble.predict(x) if ensemble.task == "regression" else ensemble.predict_proba(x)
     if any(each.shape != expected.shape for each in found):
         raise RunError(f"{run}: the exported model gives {found[0].shape}, expected {expected.shape}; it was not kept.")
+    if ensemble.task == "regression":
+        tolerance *= max(1.0, float(np.abs(expected).max()))
     difference = float(np.max([np.abs(each - expected) for each in found]))  # NaN if any is
-    unit = _unit(plain, expected)
-    if not difference <= TOLERANCE * unit:  # also of NaN
+    if not difference <= tolerance:  # also of NaN
         raise RunError(
             f"{run}: on {len(x)} simulated windows the exported model differs from the run by {difference:.3g}, "
-            f"expected at most {TOLERANCE * unit:g}. It was not kept. Try the other --format, or other versions of the "
+            f"expected at most {tolerance:g}. It was not kept. Try the other --format, or other versions of the "
             "packages of the extra export, and tell us."
         )
-    return {"windows": len(x), "largest_difference": difference, "tolerance": TOLERANCE * unit}
-
-
-def _check_the_run(
-    run: pathlib.Path, own: PATEnsemble, compute: export_formats.Compute, x: np.ndarray
-) -> dict[str, Any]:
-    """See that the written model is the run's own: the float32 copy that it was written from could be another one.
-
-    Raises:
-        RunError: if not.
-    """
-    expected = _computed(own, x)
-    difference = float(np.abs(expected - compute(x)).max())
-    whole = all(model.dtype_policy.compute_dtype == "float32" for model in own.models)
-    most = (TOLERANCE if whole else _HALF_TOLERANCE) * _unit(own, expected)
-    if not difference <= most:  # also of NaN
-        raise RunError(
-            f"{run}: on {len(x)} simulated windows the exported model differs from the run by {difference:.3g}, "
-            f"expected at most {most:g}. It was not kept. Tell us."
-        )
-    return {"largest_difference_from_the_run": difference}
-
-
-def _unit(ensemble: PATEnsemble, expected: np.ndarray) -> float:
-    """What tolerances are in units of."""
-    return max(1.0, float(np.abs(expected).max())) if ensemble.task == "regression" else 1.0
+    return difference, tolerance
 
 
 def _card(run: pathlib.Path, ensemble: PATEnsemble, trained_on: TrainedOn) -> dict[str, Any]:
@@ -203,7 +197,7 @@ def _tested(metrics: dict[str, Any], config: dict[str, Any]) -> str:
 
 def _about(path: pathlib.Path, file_format: str) -> dict[str, Any]:
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    hashes = {each.relative_to(path.parent).as_posix(): hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
+    hashes = {each.relative_to(path.parent).as_posix(): sha256_of(each) for each in files}
     return {
         "format": file_format,
         "model": path.name,
@@ -219,12 +213,3 @@ def _write_example(folder: pathlib.Path, x: np.ndarray, y: np.ndarray, card: dic
     name = card["output"]["name"]
     columns = {name: y} if y.ndim == 1 else {f"{name}_{c}": y[:, i] for i, c in enumerate(card["output"]["classes"])}
     write_csv(folder / "example_output.csv", pl.DataFrame({"window": list(windows), **columns}))
-
-
-def _into_place(new: pathlib.Path, out: pathlib.Path) -> None:
-    """A whole folder, or none."""
-    try:
-        new.rename(out)
-    except OSError as error:
-        shutil.rmtree(new, ignore_errors=True)
-        raise RunError(f"{out}: can't be made ({error.strerror}). Choose another --out.") from None

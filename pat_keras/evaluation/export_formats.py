@@ -58,7 +58,6 @@ class _Joined(keras.Model):
         super().__init__(name="pat")
         self.task, self.members = ensemble.task, ensemble.models
         self.shares = [float(weight) for weight in ensemble.weights]
-        self.built = True  # all members are
 
     def call(self, x: Any) -> dict[str, Any]:
         """(B, T) -> {name: (B, C)} or {name: (B,)}."""

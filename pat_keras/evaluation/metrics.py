@@ -171,8 +171,9 @@ def evaluate(
     resampled = _resampled(task, y, prediction, threshold, seed)
     result: dict[str, Any] = {"n": len(y)}
     reasons: dict[str, str] = {}
+    one_of_class = has_one_of_class(task, y)
     for name, value in estimate(task, y, prediction, threshold).items():
-        stuck = name not in formulas.OF_ALL_PEOPLE and has_one_of_class(task, y)
+        stuck = one_of_class and name not in formulas.OF_ALL_PEOPLE
         limits = None if value is None or stuck else bootstrap.interval(resampled[name])
         limits = None if value is None else widened(name, value, limits, folds)
         result[name] = value
