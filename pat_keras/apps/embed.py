@@ -20,7 +20,8 @@ from absl import flags
 from pat_keras.apps import cli
 from pat_keras.apps.flags import define_output, define_participants, define_repair, repair_scaling
 from pat_keras.apps.inputs import is_array, naming, read_cohort, warn
-from pat_keras.config.embed import GAPS, POOLING, SCALINGS, EmbedConfig
+from pat_keras.config import POOLING
+from pat_keras.config.embed import GAPS, SCALINGS, EmbedConfig
 from pat_keras.errors import ConfigError
 
 

@@ -45,9 +45,11 @@ _FINETUNE_HELP = {
     "embedding_start": "What such a new embedding starts from. distilled: fitted on the training people of each split "
     "to give the tokens that the blocks know, before fine-tuning begins. exact (conv_linear): gives them to rounding. "
     "random: tokens that mean nothing to the blocks yet. Not given: exact for conv_linear, distilled for conv.",
+    "pooling": "Of a window's tokens, for the head. mean: as in the paper. mean_std: mean and standard deviation.",
     "head": "official: dropout, a hidden layer of 128, an output. linear: dropout and an output.",
-    "mode": "full: everything learns. linear_probe: the encoder stays exactly as it is. two_stage: first the head "
-    "alone for --probe_epochs, then everything.",
+    "mode": "full: everything learns. linear_probe: the encoder stays exactly as it is. logistic_probe: it stays, too, "
+    "and the head is a logistic regression (ridge) on pooled tokens, solved at once, its penalty chosen by "
+    "cross-validation. two_stage: first the head alone for --probe_epochs, then everything.",
     "probe_epochs": "Training epochs of the first stage of --mode=two_stage.",
     "unfreeze_epochs": "Gradual unfreezing: the head learns first, and every so many training epochs one block more, "
     "from the last to the first, at last the embedding. 0: off.",
@@ -109,6 +111,7 @@ _FINETUNE_CHOICES = {
     "size": choices.SIZES,
     "embedding": ("auto", *choices.EMBEDDINGS),
     "embedding_start": choices.STARTS,
+    "pooling": choices.POOLING,
     "head": choices.HEADS,
     "mode": choices.MODES,
     "schedule": choices.SCHEDULES,

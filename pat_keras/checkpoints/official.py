@@ -168,10 +168,12 @@ def _config(model: Model) -> EncoderConfig:
 
 def _check_original_has(model: Model) -> None:
     layout(_kind(model), _config(model))  # raises for an embedding that the original does not have
-    if isinstance(model, PATClassifier) and (model.head != "official" or model.task != "binary"):
+    own = ("official", "binary", "mean")
+    if isinstance(model, PATClassifier) and (model.head, model.task, model.pooling) != own:
         raise ConfigError(
-            f"This is a {model.task} model with the {model.head} head; the original has a binary one with the official "
-            "head only. Use model.encoder, or model.save('name.keras') and pat_keras.load_model."
+            f"This is a {model.task} model with the {model.head} head on tokens pooled by {model.pooling}; the "
+            "original has a binary one with the official head, on their mean. Use model.encoder, or "
+            "model.save('name.keras') and pat_keras.load_model."
         )
     if isinstance(model, PATMaskedAutoencoder) and model.output_kind != "tanh":
         raise ConfigError(

@@ -6,19 +6,32 @@ import dataclasses
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from pat_keras.config.choices import PROBES
 from pat_keras.errors import ConfigError
 
 if TYPE_CHECKING:
     from pat_keras.config.finetune import FinetuneConfig
 
 # What a regression must leave as it is, with its neutral value.
-_OF_CLASSES = {"label_smoothing": 0.0, "focal_gamma": 0.0}
+_OF_CLASSES: dict[str, float | str] = {"label_smoothing": 0.0, "focal_gamma": 0.0}
+# What changes how a model learns by steps, with its neutral value; "logistic_probe" is solved at once.
+_OF_STEPS: dict[str, float | str] = {
+    "label_smoothing": 0.0,
+    "focal_gamma": 0.0,
+    "mixup": 0.0,
+    "averaging": "none",
+    "augment_days": False,
+    "augment_minutes": 0,
+    "augment_scale": 0.0,
+    "augment_mask_hours": 0,
+}
 # What a model other than PAT has not.
 _OF_PAT = (
     "weights",
     "size",
     "embedding",
     "embedding_start",
+    "pooling",
     "head",
     "mode",
     "unfreeze_epochs",
@@ -28,8 +41,16 @@ _OF_PAT = (
 )
 
 _CLASSES = ("binary", "multiclass")
+_BY_STEPS = ("full", "linear_probe", "two_stage")
 # What counts only beside some values of another setting; given without these it would be silently without effect.
 _COUNTS_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "head": ("mode", _BY_STEPS),
+    **dict.fromkeys(
+        ("epochs", "patience", "monitor", "head_learning_rate", "schedule", "warmup_epochs", "optimizer"),
+        ("mode", _BY_STEPS),
+    ),
+    **dict.fromkeys(("weight_decay", "dropout"), ("mode", _BY_STEPS)),
+    "encoder_learning_rate": ("mode", ("full", "two_stage")),
     "probe_epochs": ("mode", ("two_stage",)),
     "layer_decay": ("mode", ("full", "two_stage")),
     "schedule_epochs": ("schedule", ("cosine",)),
@@ -91,11 +112,18 @@ def check_together(config: FinetuneConfig) -> None:
                     f"expected {default[name]!r}."
                 )
     _check_start(config)
-    if config.unfreeze_epochs and config.mode == "linear_probe":
+    if config.unfreeze_epochs and config.mode in PROBES:
         raise ConfigError(
             f"unfreeze_epochs is {config.unfreeze_epochs}, by which the encoder learns step by step, and the mode is "
-            "linear_probe, in which it never does; expected 0, or mode full."
+            f"{config.mode}, in which it never does; expected 0, or mode full."
         )
+    if config.mode == "logistic_probe":
+        for name, neutral in _OF_STEPS.items():
+            if getattr(config, name) != neutral:
+                raise ConfigError(
+                    f"{name} is {getattr(config, name)!r}, which is for training by steps, and the mode is "
+                    f"logistic_probe, which is solved at once; expected {neutral!r}, or mode linear_probe."
+                )
     if (config.split == "list") != bool(config.test_people):
         raise ConfigError(
             f"split is {config.split!r} and test_people {config.test_people!r}; expected both split 'list' and the "

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from pat_keras.config import KINDS
+from pat_keras.config import KINDS, POOLING
 from pat_keras.errors import ConfigError
 
-POOLING = ("mean", "mean_std")
 SCALINGS = ("auto", *KINDS)
 GAPS = ("auto", "refuse", "mask")
 

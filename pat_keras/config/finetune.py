@@ -16,6 +16,7 @@ from pat_keras.config.choices import (
     MODES,
     MONITORS,
     OPTIMIZERS,
+    POOLING,
     PRECISIONS,
     RECALIBRATION,
     SCHEDULES,
@@ -54,9 +55,13 @@ class FinetuneConfig:
             tokens of the linear one; "exact", of conv_linear alone, which gives them to float32 rounding; or "random",
             whose tokens mean nothing to blocks that learned from others. None: exact for conv_linear, distilled for
             conv.
+        pooling: of a window's tokens, for the head: "mean", as in the paper, or "mean_std": then their standard
+            deviations, too.
         head: "official" (the authors' hidden layer of 128) or "linear".
-        mode: "full" trains everything; "linear_probe" freezes the encoder; "two_stage" trains the head alone for
-            `probe_epochs`, then everything.
+        mode: "full" trains everything; "linear_probe" freezes the encoder and trains the head; "logistic_probe" freezes
+            it, too, and has for a head the logistic regression (for a regression: ridge) of least loss on the pooled
+            tokens, its penalty chosen by cross-validation within the training people: nothing is trained by steps;
+            "two_stage" trains the head alone for `probe_epochs`, then everything.
         probe_epochs: of the first stage of "two_stage".
         unfreeze_epochs: gradual unfreezing (Howard & Ruder, arXiv 1801.06146): the head learns first, and every so
             many training epochs one block more, from the last to the first, and at last the embedding; 0 for none.
@@ -125,6 +130,7 @@ class FinetuneConfig:
     size: str = "small"
     embedding: str = "auto"
     embedding_start: str | None = None
+    pooling: str = "mean"
     head: str = "official"
     mode: str = "full"
     probe_epochs: int = 20
@@ -187,6 +193,11 @@ class FinetuneConfig:
         return self.embedding_start or ("exact" if self.embedding == "conv_linear" else "distilled")
 
     @property
+    def built_head(self) -> str:
+        """The head of the model: that of "logistic_probe" is linear, whatever `head` says."""
+        return "linear" if self.mode == "logistic_probe" else self.head
+
+    @property
     def encoder_rate(self) -> float:
         """The learning rate of the encoder, the default filled in."""
         if self.encoder_learning_rate is not None:
@@ -214,6 +225,7 @@ _CHOICES = {
     "size": SIZES,
     "embedding": ("auto", *EMBEDDINGS),
     "embedding_start": STARTS,
+    "pooling": POOLING,
     "head": HEADS,
     "mode": MODES,
     "schedule": SCHEDULES,

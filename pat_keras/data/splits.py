@@ -270,12 +270,13 @@ def from_list(
     if not here.intersection(people.test):
         raise CohortError(
             f"{people.where}: nobody on the list is among the {len(here)} people with this label (listed are ids such "
-            f"as {people.test[0]!r}, here are such as {ids[0]!r}). Give the list of this study, ids as in the cohort."
+            f"as {people.test[0]!r}, here are such as {str(ids[0])!r}). Give the list of this study, ids as in the "
+            "cohort."
         )
     if unknown and not people.shipped:
         raise CohortError(
             f"{people.where}: {len(unknown)} of {len(people.test) + len(people.validation)} ids are of nobody in the "
-            f"cohort (such as {unknown[0]!r}, where the cohort has such as {ids[0]!r}). Correct or remove them."
+            f"cohort (such as {unknown[0]!r}, where the cohort has such as {str(ids[0])!r}). Correct or remove them."
         )
     part = np.zeros(len(ids), dtype=np.int64)
     part[np.isin(ids, people.validation)] = 1

@@ -104,6 +104,8 @@ def default_search(config: FinetuneConfig) -> list[str]:
     if config.model != "pat":
         return ["head_learning_rate=log:1e-4:1e-2", *shared]
     shared = ["dropout=float:0:0.5", *shared]
+    if config.mode == "logistic_probe":
+        return ["pooling=choice:mean,mean_std", "standardize=choice:cohort,per_minute,per_recording"]
     if config.mode == "linear_probe":
         return ["head_learning_rate=log:1e-4:3e-2", *shared]
     encoder = "encoder_learning_rate=log:1e-6:1e-3" if config.weights else "encoder_learning_rate=log:5e-5:3e-3"

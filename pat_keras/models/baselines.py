@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-import sklearn.model_selection
 import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
 
 from pat_keras.config import SMOOTHING, TASKS
@@ -19,8 +18,8 @@ from pat_keras.data.day_features import day_features, mean_and_sd_by_person
 from pat_keras.data.features import CutPoints, field_features, simple_daily_features
 from pat_keras.data.smoothing import smooth
 from pat_keras.data.wavelets import wavelet_features
-from pat_keras.errors import ConfigError, LabelError
-from pat_keras.models.estimators import INVERSE_PENALTIES, Sample, make_estimator
+from pat_keras.errors import ConfigError
+from pat_keras.models.estimators import INVERSE_PENALTIES, Sample, fit_best, make_estimator, person_folds
 
 __all__ = ["BASELINES", "INVERSE_PENALTIES", "FeatureBaseline", "make_baseline"]
 
@@ -102,15 +101,10 @@ class FeatureBaseline:
             participant_id, first = np.unique(participant_id, return_index=True)
             features, y = features[first], y[first]
         sample = Sample(features, y, self._weights(y, participant_id))
-        classes = np.unique(y)
-        folds = self._inner_folds(y, participant_id)
-        # Problems of a few dozen features: on a busy machine, threads made them 4 times slower.
-        with threadpoolctl.threadpool_limits(1):
-            losses = sum(self._estimator.losses(sample[train], sample[test], classes) for train, test in folds)
-            self.setting_ = self._estimator.settings[int(np.argmin(losses))]
-            self._model = self._estimator.fitted(sample, self.setting_)
+        folds = person_folds(self.task, y, participant_id, self.folds, self.seed, "Baseline")
+        self.setting_, self._model = fit_best(self._estimator, sample, folds)
         if self.task != "regression":
-            self.classes_ = classes
+            self.classes_ = np.unique(y)
         return self
 
     @property
@@ -168,26 +162,6 @@ class FeatureBaseline:
             classes, of_class = np.unique(y, return_inverse=True)
             weight *= len(windows) / len(classes) / np.bincount(of_class, weights=weight)[of_class]
         return weight
-
-    def _inner_folds(self, y: np.ndarray, participant_id: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        if self.task == "regression":
-            smallest = len(np.unique(participant_id))
-            enough = smallest >= 2
-            splitter = sklearn.model_selection.GroupKFold
-            options = {}
-        else:
-            people = [len(np.unique(participant_id[y == value])) for value in np.unique(y)]
-            smallest, enough = min(people), min(people) >= 2 and len(people) >= 2
-            splitter = sklearn.model_selection.StratifiedGroupKFold
-            options = {"shuffle": True, "random_state": self.seed}
-        if not enough:
-            raise LabelError(
-                f"Baseline: the training part has {len(np.unique(participant_id))} people, {smallest} in the smallest "
-                f"of {1 if self.task == 'regression' else len(people)} classes; expected two or more in each of two or "
-                "more classes (two people for regression). Enlarge the training part, or leave the baseline out."
-            )
-        folds = splitter(n_splits=min(self.folds, smallest), **options)
-        return list(folds.split(np.zeros(len(y)), y, groups=participant_id))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""PATClassifier: an encoder, the mean of its tokens, and a head.
+"""PATClassifier: an encoder, its tokens pooled, and a head.
 
 Axes: B people (or windows), T minutes, N patches, D embed_dim, C outputs (1 for binary and regression).
 """
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from pat_keras.config import HEADS, WEEK_MINUTES, EncoderConfig
+from pat_keras.config import HEADS, POOLING, WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.encoder import PATEncoder, compile_by_default
 from pat_keras.models.layers import PACKAGE, check_minutes
@@ -36,9 +36,11 @@ class PATClassifier(Predictor):
         min_worn_share: None if the model takes complete weeks only. A number from 0 to 1: missing minutes are NaN, and
             patches with a smaller share of known minutes are neither attended to nor pooled.
         smoothing: "none" or "savitzky_golay" (`pat_keras.data.smoothing`), of raw minutes before they are scaled.
+        pooling: what the head sees of the tokens: "mean", as in the paper, or "mean_std": their standard deviations,
+            too.
 
     Raises:
-        ConfigError: for a head or task that does not exist, or a number of classes that does not fit.
+        ConfigError: for a head, pooling or task that does not exist, or a number of classes that does not fit.
 
     Example:
         >>> import numpy as np
@@ -57,14 +59,16 @@ class PATClassifier(Predictor):
         standardization: Standardization | None = None,
         min_worn_share: float | None = None,
         smoothing: str = "none",
+        pooling: str = "mean",
         **kwargs: Any,
     ) -> None:
         super().__init__(task, num_classes, standardization, smoothing, **{"name": "pat_classifier", **kwargs})
-        if head not in HEADS:
-            raise ConfigError(f"PATClassifier: head is {head!r}, expected one of {', '.join(HEADS)}.")
+        for name, value, allowed in (("head", head, HEADS), ("pooling", pooling, POOLING)):
+            if value not in allowed:
+                raise ConfigError(f"PATClassifier: {name} is {value!r}, expected one of {', '.join(allowed)}.")
         if min_worn_share is not None and not 0.0 <= min_worn_share <= 1.0:
             raise ConfigError(f"PATClassifier: min_worn_share is {min_worn_share}, expected a number from 0 to 1.")
-        self.min_worn_share, self.head, self.dropout = min_worn_share, head, dropout
+        self.min_worn_share, self.head, self.dropout, self.pooling = min_worn_share, head, dropout, pooling
         self.encoder = encoder if isinstance(encoder, PATEncoder) else PATEncoder(encoder, dtype=self.dtype_policy)
         self.head_dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         if head == "official":
@@ -76,7 +80,7 @@ class PATClassifier(Predictor):
 
     def build(self, input_shape: Any) -> None:
         """Create the weights of the head. None of them depends on the length of the input."""
-        width = self.encoder.config.embed_dim
+        width = self.encoder.config.embed_dim * (2 if self.pooling == "mean_std" else 1)
         self.head_dropout.build((None, width))
         if self.head == "official":
             self.hidden.build((None, width))
@@ -94,14 +98,14 @@ class PATClassifier(Predictor):
         return self.call_head(self.pool(x, training=training), training=training)
 
     def pool(self, x: Any, training: bool | None = None) -> Any:
-        """The mean of a week's (seen) tokens: (B, T) -> (B, D)."""
+        """What the head sees of a week's (seen) tokens: (B, T) -> (B, D), or (B, 2 D) by the pooling "mean_std"."""
         x = self.prepare(x)
         if self.min_worn_share is None:
-            return self.encoder.pool(x, training)
+            return self.encoder.pool(x, training, pooling=self.pooling)
         missing = ops.isnan(x)
         # The encoder does it as well, but not by isnan itself; see `Standardization` for why that matters.
         x = ops.where(missing, 0.0, x)
-        return self.encoder.pool(x, training, ops.logical_not(missing), self.min_worn_share)
+        return self.encoder.pool(x, training, ops.logical_not(missing), self.min_worn_share, self.pooling)
 
     def call_head(self, pooled: Any, training: bool | None = None) -> Any:
         """The head alone, on pooled tokens: (B, D) -> (B, C). Those of a frozen encoder need computing only once."""
@@ -121,6 +125,7 @@ class PATClassifier(Predictor):
             "head": self.head,
             "dropout": self.dropout,
             "min_worn_share": self.min_worn_share,
+            "pooling": self.pooling,
         }
 
     @classmethod

@@ -12,8 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pat_keras.config import WEEK_MINUTES, EncoderConfig
-from pat_keras.config.embed import POOLING
+from pat_keras.config import POOLING, WEEK_MINUTES, EncoderConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.attention import key_bias_of, on_accelerator
 from pat_keras.models.layers import (
@@ -24,6 +23,9 @@ from pat_keras.models.layers import (
     positions,
     split_patches,
 )
+
+# Of pooled tokens: below it a standard deviation counts as its root.
+SMALLEST_VARIANCE = 1e-12
 
 
 def compile_by_default() -> bool:
@@ -132,15 +134,30 @@ class PATEncoder(keras.Model):
                 all_scores.append(block_scores)
         return (x, all_scores) if return_attention_scores else x
 
-    def pool(self, x: Any, training: bool | None = None, wear: Any = None, min_worn_share: float = 0.5) -> Any:
-        """The mean of a week's tokens, of those of seen patches if `wear` is given: (B, T) -> (B, D)."""
-        tokens = self(x, training=training, wear=wear, min_worn_share=min_worn_share)
-        if wear is None:
-            return ops.mean(tokens, axis=1)
-        seen = ops.expand_dims(ops.cast(self.patches_seen(wear, min_worn_share), tokens.dtype), -1)  # (B, N, 1)
-        # Written so that with every patch seen it is the mean above to the last bit.
-        share = ops.maximum(ops.mean(seen, axis=1), 1.0 / ops.cast(ops.shape(seen)[1], tokens.dtype))
-        return ops.mean(tokens * seen, axis=1) / share
+    def pool(
+        self,
+        x: Any,
+        training: bool | None = None,
+        wear: Any = None,
+        min_worn_share: float = 0.5,
+        pooling: str = "mean",
+    ) -> Any:
+        """One vector a week, of its tokens, of those of seen patches if `wear` is given: (B, T) -> (B, D).
+
+        With the pooling "mean_std", the tokens' standard deviations follow their means: (B, 2 D), in float32.
+        """
+        tokens = self(x, training=training, wear=wear, min_worn_share=min_worn_share)  # (B, N, D)
+        if pooling == "mean_std":  # squares of differences lose too much in a narrower type
+            tokens = ops.cast(tokens, "float32")
+        seen = None
+        if wear is not None:
+            seen = ops.expand_dims(ops.cast(self.patches_seen(wear, min_worn_share), tokens.dtype), -1)  # (B, N, 1)
+        mean = _mean_of_seen(tokens, seen)
+        if pooling == "mean":
+            return mean
+        variance = _mean_of_seen(ops.square(tokens - ops.expand_dims(mean, 1)), seen)
+        # The root's gradient at 0 is infinite, as where all tokens are alike.
+        return ops.concatenate([mean, ops.sqrt(ops.maximum(variance, SMALLEST_VARIANCE))], axis=1)
 
     def embed(
         self,
@@ -241,6 +258,15 @@ class PATEncoder(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PATEncoder:
         """The inverse of `get_config`."""
         return cls(**{**config, "config": EncoderConfig.from_dict(config["config"])})
+
+
+def _mean_of_seen(tokens: Any, seen: Any) -> Any:
+    """The mean of the seen tokens of each week, 0 where none is: (B, N, D), (B, N, 1) or None for all -> (B, D)."""
+    if seen is None:
+        return ops.mean(tokens, axis=1)
+    # Written so that with every patch seen it is the mean above to the last bit.
+    share = ops.maximum(ops.mean(seen, axis=1), 1.0 / ops.cast(ops.shape(seen)[1], tokens.dtype))
+    return ops.mean(tokens * seen, axis=1) / share
 
 
 def _mean(tokens: np.ndarray, seen: np.ndarray | None) -> np.ndarray:

@@ -13,8 +13,12 @@ import numpy as np
 import sklearn.ensemble
 import sklearn.impute
 import sklearn.linear_model
+import sklearn.model_selection
 import sklearn.pipeline
 import sklearn.preprocessing
+import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
+
+from pat_keras.errors import LabelError
 
 # From strong to weak: of equally good ones, the first (the strongest) is taken.
 INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -126,6 +130,53 @@ class Boosting:
         # scikit-learn refuses a feature without a value; of equal ones, no tree makes use.
         absent = np.isnan(sample.features).all(axis=0)
         return model.fit(np.where(absent, 0.0, sample.features), sample.y, sample_weight=sample.weight)
+
+
+def person_folds(
+    task: str, y: np.ndarray, participant_id: np.ndarray, folds: int, seed: int, what: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Folds of an inner cross-validation, each person in one: rows to learn from and rows to predict, of each.
+
+    Args:
+        task: whose classes the folds have equal shares of.
+        y: (B,) labels.
+        participant_id: (B,).
+        folds: at most so many; fewer where a class has fewer people.
+        seed: of the folds.
+        what: needs them, for the error.
+
+    Raises:
+        LabelError: if there are fewer than two people, or a class with fewer than two.
+    """
+    if task == "regression":
+        classes, smallest = 1, len(np.unique(participant_id))
+        enough = smallest >= 2
+        splitter = sklearn.model_selection.GroupKFold
+        options = {}
+    else:
+        people = [len(np.unique(participant_id[y == value])) for value in np.unique(y)]
+        classes, smallest = len(people), min(people)
+        enough = smallest >= 2 and classes >= 2
+        splitter = sklearn.model_selection.StratifiedGroupKFold
+        options = {"shuffle": True, "random_state": seed}
+    if not enough:
+        raise LabelError(
+            f"{what}: the training part has {len(np.unique(participant_id))} people, {smallest} in the smallest of "
+            f"{classes} classes; expected two or more in each of two or more classes (two people for regression). "
+            "Enlarge the training part, or leave it out."
+        )
+    made = splitter(n_splits=min(folds, smallest), **options)
+    return list(made.split(np.zeros(len(y)), y, groups=participant_id))
+
+
+def fit_best(estimator: Estimator, sample: Sample, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Any, Any]:
+    """The setting with the lowest loss on predictions over the folds, and the model of the whole sample with it."""
+    classes = np.unique(sample.y)
+    # Problems of a few dozen features: on a busy machine, threads made them 4 times slower.
+    with threadpoolctl.threadpool_limits(1):
+        losses = sum(estimator.losses(sample[train], sample[test], classes) for train, test in folds)
+        setting = estimator.settings[int(np.argmin(losses))]
+        return setting, estimator.fitted(sample, setting)
 
 
 def make_estimator(kind: str, task: str, seed: int) -> Estimator:

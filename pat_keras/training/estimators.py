@@ -221,7 +221,7 @@ class PATClassifierEstimator(sklearn.base.ClassifierMixin, sklearn.base.BaseEsti
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise LabelError(f"all {len(y)} labels are of one class, {self.classes_[0]!r}; expected two or more.")
+            raise LabelError(f"all {len(y)} labels are of one class, {self.classes_[0]}; expected two or more.")
         people = np.arange(len(X)) if groups is None else np.asarray(groups)
         check_consistent_length(X, people)
         people = np.unique(people, return_inverse=True)[1]

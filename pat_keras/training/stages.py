@@ -1,6 +1,6 @@
 """The stages of a training: the head alone on pooled tokens, everything, or one after the other.
 
-Axes: B windows, T minutes, D embed_dim, C outputs.
+Axes: B windows, T minutes, D what the head sees of a window's tokens, C outputs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import pathlib
 from typing import Any
 
 import keras
-import numpy as np
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.models.classifier import PATClassifier
@@ -19,6 +18,7 @@ from pat_keras.models.predictor import Predictor
 from pat_keras.training.loop import Watcher, train_stage
 from pat_keras.training.losses import make_loss
 from pat_keras.training.optimizers import make_optimizer
+from pat_keras.training.probe import pooled_tokens, solve_head
 from pat_keras.training.state import Row
 from pat_keras.training.validation import Part
 
@@ -63,6 +63,9 @@ def run_stages(
     Raises:
         RunError: see `train_stage`.
     """
+    if config.mode == "logistic_probe":
+        assert isinstance(model, PATClassifier)
+        return [solve_head(model, train, validation, config, watcher or Watcher())]
     history: list[Row] = []
     if config.mode != "full":
         assert isinstance(model, PATClassifier)  # no other model has an encoder to leave as it is
@@ -76,17 +79,10 @@ def run_stages(
 
 def _pooled_part(model: PATClassifier, part: Part, batch_size: int) -> Part:
     """The same windows as the head sees them, embedded once; again in every training epoch if they vary."""
-    x, varied = _pooled(model, part.x, batch_size), part.varied
+    x, varied = pooled_tokens(model, part.x, batch_size), part.varied
     if varied is None:
         return dataclasses.replace(part, x=x)
-    return dataclasses.replace(part, x=x, varied=lambda epoch: _pooled(model, varied(epoch), batch_size))
-
-
-def _pooled(model: PATClassifier, x: np.ndarray, batch_size: int) -> np.ndarray:
-    """What the head of `model` sees of (B, T) scaled weeks: (B, D)."""
-    if model.min_worn_share is None:
-        return model.encoder.embed(x, batch_size)
-    return model.encoder.embed(x, batch_size, wear=~np.isnan(x), min_worn_share=model.min_worn_share)
+    return dataclasses.replace(part, x=x, varied=lambda epoch: pooled_tokens(model, varied(epoch), batch_size))
 
 
 def _run_stage(

@@ -76,11 +76,12 @@ def build_model(
         return BaselineNetwork(config.model, length, config.task, num_classes)
     return PATClassifier(
         _started(config, minutes, folder, watcher or Watcher()),
-        config.head,
+        config.built_head,
         config.task,
         num_classes,
         config.dropout,
         min_worn_share=config.min_worn_share if config.missing == "mask" else None,
+        pooling=config.pooling,
         dtype=config.precision,
     )
 

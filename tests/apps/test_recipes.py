@@ -60,6 +60,7 @@ _EXPECTED: dict[str, dict[str, Any]] = {
     "simple": {"encoder_rate": 1e-4, "head_learning_rate": 1e-4, "head": "linear"},
     "conservative": {**_TWO_RATES, "epochs": 50, "patience": 15},
     "conv_l": {"size": "large", "embedding": "conv", "batch_size": 32, "head_learning_rate": 5e-4},
+    "logistic_probe": {"weights": "pat_medium_nhanes2005", "mode": "logistic_probe", "pooling": "mean_std"},
     "small_cohort": {"weights": ""},
     "recommended": {"weights": "pat_medium_nhanes2005", "augment_days": True, "augment_minutes": 60},
 }

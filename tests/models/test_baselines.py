@@ -11,6 +11,7 @@ from pat_keras.data.smoothing import smooth
 from pat_keras.errors import ConfigError, LabelError
 from pat_keras.models import baselines, estimators
 from pat_keras.models.baselines import BASELINES, FeatureBaseline, make_baseline
+from pat_keras.models.estimators import person_folds
 
 
 def _means(activity: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -71,7 +72,7 @@ def test_missing_features_take_the_training_median() -> None:
 
 def test_inner_folds_never_share_a_person() -> None:
     _, y, people = _people(windows=3)
-    folds = FeatureBaseline(features=_means)._inner_folds(y.astype(float), people)
+    folds = person_folds("binary", y.astype(float), people, 5, 0, "Baseline")
     assert len(folds) == 5
     for train, test in folds:
         assert not set(people[train]) & set(people[test])

@@ -101,6 +101,17 @@ def test_embed_is_the_mean_of_the_tokens() -> None:
     assert encoder.embed(x[:0]).shape == (0, TINY.embed_dim)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "mean_std"])
+@pytest.mark.parametrize("worn", [False, True])
+def test_pooling_inside_a_model_is_that_of_embed(worn: bool, pooling: str) -> None:
+    encoder = PATEncoder(TINY)
+    x = np.random.default_rng(0).normal(size=(3, 20 * TINY.patch_size)).astype(np.float32)
+    given = {"wear": np.random.default_rng(1).random(x.shape) < 0.6} if worn else {}
+    inside = ops.convert_to_numpy(encoder.pool(x, pooling=pooling, **given))
+    np.testing.assert_allclose(inside, encoder.embed(x, pooling=pooling, **given), atol=2e-6)
+    assert inside.shape[1] == TINY.embed_dim * (1 + (pooling == "mean_std"))
+
+
 def test_scores_of_a_cohort_are_streamed() -> None:
     encoder = _tiny()
     x = _weeks(5, 4 * TINY.patch_size)

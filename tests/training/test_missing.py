@@ -23,9 +23,10 @@ def cohort_with_gaps(whole_day: bool = False) -> Cohort:
     return Cohort(activity, cohort.table, cohort.metadata)
 
 
-@pytest.mark.parametrize("mode", ["full", "linear_probe"])
+@pytest.mark.parametrize("mode", ["full", "linear_probe", "logistic_probe"])
 def test_masked_minutes_are_learned_around_and_predicted_around(mode: str, tmp_path) -> None:
-    config = FinetuneConfig(missing="mask", mode=mode, epochs=1, baseline=True)
+    by_steps = {} if mode == "logistic_probe" else {"epochs": 1}
+    config = FinetuneConfig(missing="mask", mode=mode, pooling="mean_std", baseline=True, **by_steps)
     cohort = cohort_with_gaps()
     result = finetune(cohort, "label", config, out=tmp_path / "run")
     held = result.predictions["probability"].to_numpy()
