@@ -18,7 +18,7 @@ LEAST_FOR_UMAP = 30  # its picture of fewer people is of its own making
 
 
 def week_vectors(model: PATClassifier, activity: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """The mean of a week's tokens, which the head sees: raw minutes (B, T) -> (B, D) float32.
+    """What the head sees of a week's tokens: raw minutes (B, T) -> (B, D), or (B, 2 D) by "mean_std"; float32.
 
     Args:
         model: takes raw minutes, NaN = missing where it masks them.
@@ -27,7 +27,7 @@ def week_vectors(model: PATClassifier, activity: np.ndarray, batch_size: int = 3
     """
     held = Held.of(model)
     scaling = held.standardizer or Standardizer.fit(activity, "none")
-    embedder = Embedder(held.encoder, scaling, held.smoothing, min_worn_share=held.min_worn_share)
+    embedder = Embedder(held.encoder, scaling, held.smoothing, model.pooling, held.min_worn_share)
     return embedder.embed(activity, batch_size)
 
 

@@ -82,7 +82,7 @@ def _in_short(run: Run) -> list[list[object]]:
         ("What learned", config.get("mode")),
         ("Split", config.get("split")),
         ("Seed", config.get("seed")),
-        ("Training epochs", f"{trained} in {folds} folds" if folds > 1 else trained or None),
+        ("Training epochs", None if run.solved else f"{trained} in {folds} folds" if folds > 1 else trained or None),
         ("Scaling", _scaling(config)),
         ("Data (content hash)", str(run.data.get("content_hash") or "")[:16]),
         ("Software", ", ".join(f"{name} {versions[name]}" for name in _SHORT_VERSIONS if versions.get(name))),

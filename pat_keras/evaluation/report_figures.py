@@ -37,7 +37,9 @@ def roc_figure(run: Run) -> Figure | None:
 
 
 def training_figure(run: Run) -> str:
-    """Loss and validation metric over training, as HTML."""
+    """Loss and validation metric over training, or what a head that was solved came to, as HTML."""
+    if run.solved:
+        return _solved_table(run)
     folds = {row.get("fold") for row in run.history}
     alt = f"Loss of training and validation over {len(run.history)} epochs"
     alt += f" of {len(folds)} folds." if len(folds) > 1 else "."
@@ -48,6 +50,22 @@ def training_figure(run: Run) -> str:
             name = metric.replace("_", " ").replace("auc", "AUC")
             alt += f" The {name} lies between {np.nanmin(values):.3f} and {np.nanmax(values):.3f}."
     return page.figure(plots.history_figure(run.history, run.config.get("monitor", "auto")), "history", alt)
+
+
+def _solved_table(run: Run) -> str:
+    words = "The encoder stayed as it was. The head was solved, not trained by steps: the regression of least loss on "
+    words += "pooled tokens, its penalty chosen by cross-validation within the training people."
+    header = ["Fold", "Inverse penalty", "Loss, training", "Loss, validation"]
+    with_auc = "validation_auc" in run.history[0]
+    rows = [
+        [
+            row.get("fold", 1),
+            f"{row['inverse_penalty']:g}",
+            *(f"{row[name]:.3f}" for name in ("loss", "validation_loss", *(["validation_auc"] if with_auc else []))),
+        ]
+        for row in run.history
+    ]
+    return page.paragraph(words) + page.table("Heads", [*header, "AUC, validation"] if with_auc else header, rows)
 
 
 def subgroups_figure(run: Run, metric: str, title: str) -> str:

@@ -57,7 +57,7 @@ def embedding_section(individuals: Individuals | None) -> list[Section]:
     if individuals is None or not individuals.embeddings:
         return []
     drawn = individuals.embeddings
-    words = "Each dot is a test person: the mean of their tokens, which the model's head sees, in two dimensions."
+    words = "Each dot is a test person: what the model's head sees of their tokens, in two dimensions."
     if len(drawn) > 1:
         words += " Every fold has a model of its own, whose dimensions mean something else: panels can't be compared."
     if len(drawn) > MOST_PANELS:

@@ -52,6 +52,11 @@ class Run:
         return bool(self.metrics.get("synthetic")) or bool(self.data.get("synthetic"))
 
     @property
+    def solved(self) -> bool:
+        """Whether the head was solved and not trained by steps: there is no course of training to show."""
+        return bool(self.history) and all(row.get("stage") == "probe" for row in self.history)
+
+    @property
     def class_names(self) -> list[str]:
         """Classes of a multi-class run, in the order of the probabilities."""
         return [name.removeprefix("probability_") for name in score_columns(self.predictions, "multiclass")]

@@ -153,7 +153,9 @@ def test_the_command_makes_an_ordinary_run(tmp_path, cohort, capsys: pytest.Capt
         & (again["window"] == int(first[names.index("window")]))
     )
     assert abs(row["probability"][0] - float(first[names.index("probability")])) < 1e-6
-    assert "probe" in (out / "history.csv").read_text() and (out / "report.html").exists()
+    assert "probe" in (out / "history.csv").read_text()
+    page = (out / "report.html").read_text()
+    assert "solved, not trained by steps" in page and "Inverse penalty" in page and "Training epochs" not in page
     assert command.main(["pat-finetune", "--resume", f"--out={out}"]) == 0
     assert (out / "predictions.csv").read_text() == result
 
