@@ -108,6 +108,9 @@ def import_quietly() -> None:
             with stderr_to(aside):
                 import tensorflow as tf
 
+                if os.environ.get("KERAS_BACKEND") == "jax":
+                    # It writes event files here, and would take nearly all of a GPU's memory from JAX for that.
+                    tf.config.set_visible_devices([], "GPU")
                 tf.constant(0)  # some come with the first operation
         except BaseException:
             aside.seek(0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -43,6 +44,17 @@ def test_a_backend_that_is_not_there_is_told(capsys, monkeypatch, backend: str, 
     command = cli.import_quietly
     assert cli.execute(["x"], finetune.define_flags(), "", lambda values: command()) == cli.BAD_INPUT
     assert f"KERAS_BACKEND={backend}: " in (error := capsys.readouterr().err) and words in error
+
+
+@pytest.mark.parametrize(("backend", "hidden"), [("jax", True), ("tensorflow", False)])
+def test_tensorflow_leaves_the_gpu_to_jax(backend: str, hidden: bool) -> None:
+    program = (
+        "import tensorflow as tf; told = []; tf.config.set_visible_devices = lambda *given: told.append(given); "
+        "from pat_keras.apps import cli; cli.import_quietly(); print('told', told)"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    out = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert ("told [([], 'GPU')]" if hidden else "told []") in out.stdout
 
 
 def test_tensorflow_does_not_warn_of_a_prediction_compiled_for_each_model(capsys) -> None:

@@ -94,6 +94,13 @@ def test_the_default_space_starts_at_the_recipe(changes: dict[str, Any]) -> None
     assert "weight_decay" not in first  # 0, which is on no logarithmic scale
 
 
+def test_a_solved_probe_is_searched_for_what_it_has() -> None:
+    config = FinetuneConfig(mode="logistic_probe")
+    space = read_space([], config)
+    assert [dimension.name for dimension in space] == ["pooling", "standardize"]
+    assert values_of(config, space) == {"pooling": "mean"}  # auto, the scaling of the weights, is not among the choices
+
+
 def test_flags_give_the_config_back() -> None:
     config = FinetuneConfig(
         head_learning_rate=0.1 + 0.2, baseline=False, augment_days=True, repair_fixed_scaling=(2.5, 2.0), epochs=3,
