@@ -94,10 +94,7 @@ class RunWriter:
 
     def _check_same(self, stated: dict[str, Any], account: dict[str, Any], parts: list[Split], weights: str) -> None:
         config, data = (_read_json(self.folder / name) for name in ("config.json", "data.json"))
-        config = {
-            **FinetuneConfig().to_dict(),
-            **config,
-        }  # a setting that is newer than the run was as it is by default
+        config = {**FinetuneConfig().to_dict(), **config}  # what is newer than the run was as it is by default
         for name, value in json.loads(json.dumps(stated)).items():
             if config.get(name) != value:
                 raise RunError(

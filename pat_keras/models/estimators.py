@@ -163,7 +163,7 @@ def person_folds(
         raise LabelError(
             f"{what}: the training part has {len(np.unique(participant_id))} people, {smallest} in the smallest of "
             f"{classes} classes; expected two or more in each of two or more classes (two people for regression). "
-            "Enlarge the training part, or leave it out."
+            "Enlarge the training part, or do without."
         )
     made = splitter(n_splits=min(folds, smallest), **options)
     return list(made.split(np.zeros(len(y)), y, groups=participant_id))
