@@ -36,4 +36,6 @@ def small_config(**changes: Any) -> FinetuneConfig:
         "head_learning_rate": 1e-2,
         "baseline": False,
     }
+    if changes.get("mode") == "linear_probe":  # an encoder that stays has no rate
+        del settings["encoder_learning_rate"]
     return FinetuneConfig(**settings | changes)
