@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from pat_keras.config.choices import PROBES
@@ -44,12 +44,21 @@ _CLASSES = ("binary", "multiclass")
 _BY_STEPS = ("full", "linear_probe", "two_stage")
 # What counts only beside some values of another setting; given without these it would be silently without effect.
 _COUNTS_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
-    "head": ("mode", _BY_STEPS),
     **dict.fromkeys(
-        ("epochs", "patience", "monitor", "head_learning_rate", "schedule", "warmup_epochs", "optimizer"),
+        (
+            "head",
+            "epochs",
+            "patience",
+            "monitor",
+            "head_learning_rate",
+            "schedule",
+            "warmup_epochs",
+            "optimizer",
+            "weight_decay",
+            "dropout",
+        ),
         ("mode", _BY_STEPS),
     ),
-    **dict.fromkeys(("weight_decay", "dropout"), ("mode", _BY_STEPS)),
     "encoder_learning_rate": ("mode", ("full", "two_stage")),
     "probe_epochs": ("mode", ("two_stage",)),
     "layer_decay": ("mode", ("full", "two_stage")),
@@ -90,12 +99,7 @@ def without_effect(config: FinetuneConfig, searched: Collection[str] = ()) -> li
 def check_together(config: FinetuneConfig) -> None:
     """Raise a ConfigError for settings that are each allowed and don't go together."""
     if config.task == "regression":
-        for name, neutral in _OF_CLASSES.items():
-            if getattr(config, name) != neutral:
-                raise ConfigError(
-                    f"{name} is {getattr(config, name)!r}, which is for classes, and the task is regression; "
-                    f"expected {neutral!r}."
-                )
+        _check_neutral(config, _OF_CLASSES, "for classes, and the task is regression")
         if config.monitor == "auc":
             raise ConfigError("monitor is 'auc', but a regression has none; expected loss or auto.")
     if config.task == "multiclass" and config.class_weight == "paper":
@@ -118,17 +122,20 @@ def check_together(config: FinetuneConfig) -> None:
             f"{config.mode}, in which it never does; expected 0, or mode full."
         )
     if config.mode == "logistic_probe":
-        for name, neutral in _OF_STEPS.items():
-            if getattr(config, name) != neutral:
-                raise ConfigError(
-                    f"{name} is {getattr(config, name)!r}, which is for training by steps, and the mode is "
-                    f"logistic_probe, which is solved at once; expected {neutral!r}, or mode linear_probe."
-                )
+        why = "for training by steps, and the mode is logistic_probe, which is solved at once"
+        _check_neutral(config, _OF_STEPS, why, ", or mode linear_probe")
     if (config.split == "list") != bool(config.test_people):
         raise ConfigError(
             f"split is {config.split!r} and test_people {config.test_people!r}; expected both split 'list' and the "
             "list of those to be tested, or neither."
         )
+
+
+def _check_neutral(config: FinetuneConfig, neutral: Mapping[str, float | str], why: str, otherwise: str = "") -> None:
+    """Raise a ConfigError for a setting that is not as it has to be where it can't count."""
+    for name, value in neutral.items():
+        if getattr(config, name) != value:
+            raise ConfigError(f"{name} is {getattr(config, name)!r}, which is {why}; expected {value!r}{otherwise}.")
 
 
 def _check_start(config: FinetuneConfig) -> None:

@@ -55,17 +55,13 @@ def training_figure(run: Run) -> str:
 def _solved_table(run: Run) -> str:
     words = "The encoder stayed as it was. The head was solved, not trained by steps: the regression of least loss on "
     words += "pooled tokens, its penalty chosen by cross-validation within the training people."
-    header = ["Fold", "Inverse penalty", "Loss, training", "Loss, validation"]
-    with_auc = "validation_auc" in run.history[0]
+    titles = {"loss": "Loss, training", "validation_loss": "Loss, validation", "validation_auc": "AUC, validation"}
+    titles = {name: title for name, title in titles.items() if name in run.history[0]}  # a regression has no AUC
     rows = [
-        [
-            row.get("fold", 1),
-            f"{row['inverse_penalty']:g}",
-            *(f"{row[name]:.3f}" for name in ("loss", "validation_loss", *(["validation_auc"] if with_auc else []))),
-        ]
+        [row.get("fold", 1), f"{row['inverse_penalty']:g}", *(f"{row[name]:.3f}" for name in titles)]
         for row in run.history
     ]
-    return page.paragraph(words) + page.table("Heads", [*header, "AUC, validation"] if with_auc else header, rows)
+    return page.paragraph(words) + page.table("Heads", ["Fold", "Inverse penalty", *titles.values()], rows)
 
 
 def subgroups_figure(run: Run, metric: str, title: str) -> str:
