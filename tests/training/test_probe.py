@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import polars as pl
 import pytest
 import sklearn.linear_model
 
@@ -146,13 +147,10 @@ def test_the_command_makes_an_ordinary_run(tmp_path, cohort, capsys: pytest.Capt
     again = pat.predict(out, cohort, say=lambda message: None).windows
     model = pat.load_model(out / "model.keras")
     assert (model.head, model.pooling, model.output_layer.kernel.shape) == ("linear", "mean_std", (192, 1))
-    first = result.splitlines()[1].split(",")
-    names = result.splitlines()[0].split(",")
-    row = again.filter(
-        (again["participant_id"] == first[names.index("participant_id")])
-        & (again["window"] == int(first[names.index("window")]))
-    )
-    assert abs(row["probability"][0] - float(first[names.index("probability")])) < 1e-6
+    kept = pl.read_csv(out / "predictions.csv", schema_overrides={"participant_id": pl.String, "window": pl.Int32})
+    both = kept.join(again, on=["participant_id", "window"], suffix="_again")
+    assert both.height == kept.height > 0
+    np.testing.assert_allclose(both["probability_again"].to_numpy(), both["probability"].to_numpy(), atol=1e-6)
     assert "probe" in (out / "history.csv").read_text()
     page = (out / "report.html").read_text()
     assert "solved, not trained by steps" in page and "Inverse penalty" in page and "Training epochs" not in page
