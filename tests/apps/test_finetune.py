@@ -367,4 +367,4 @@ def test_help_is_light(name: str) -> None:
     assert done.stdout.splitlines()[-1] == "status 0 heavy []"
     assert f"Flags of pat-{name}:" in done.stdout
     assert "--flagfile" in done.stdout
-    assert took < 1.5 or os.getloadavg()[0] > (os.cpu_count() or 1)
+    assert took < 5  # 0.3 s alone; a busy machine may take longer, the list above is what counts

@@ -109,7 +109,7 @@ def test_stall_ends_in_bounded_time(answer: bad.Answer) -> None:
     with Server(answer) as server, pytest.raises(DownloadError, match=r"silent for 0\.3 s"):
         get(server, IMPATIENT)
     assert len(server.requests) == 3
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 def test_stall_once() -> None:
@@ -123,7 +123,7 @@ def test_trickle_ends_in_bounded_time() -> None:
     with Server(bad.trickles) as server, pytest.raises(DownloadError, match=r"bytes came in 0\.5 s"):
         get(server, limits)
     assert len(server.requests) == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("code", [500, 503, 429, 408])
