@@ -26,7 +26,8 @@ import keras
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from pat_keras.checkpoints.weights import load_encoder, pretrained_scaling
+from pat_keras.checkpoints.pins import sha256_of
+from pat_keras.checkpoints.weights import load_encoder, pretrained_scaling, weights_path
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.people import read_people
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", default="all")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--cross_validate", action="store_true")
-    parser.add_argument("--cache", type=pathlib.Path, help="Folder to keep embeddings in, by the name of the weights.")
+    parser.add_argument("--cache", type=pathlib.Path, help="Folder to keep embeddings in, by content.")
     values = parser.parse_args(argv)
     cohort = Cohort.read(values.data)
     row = {key: number for number, key in enumerate(zip(cohort.participant_id, cohort.table["window"], strict=True))}
@@ -119,7 +120,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     features: dict[str, np.ndarray] = {}
     mine, others = values.weights.split(","), [name for name in values.less.split(",") if name]
     for weights in [*mine, *others]:
-        kept = None if values.cache is None else values.cache / f"{pathlib.Path(weights).name}.npz"
+        kept = None
+        if values.cache is not None:
+            content = "-".join(sha256_of(path)[:12] for path in (weights_path(weights), pathlib.Path(values.data)))
+            kept = values.cache / f"{pathlib.Path(weights).name}-{content}.npz"
         known = dict(np.load(kept)) if kept is not None and kept.exists() else {}
         if weights in known and (others or RANDOM + weights in known):
             features |= known

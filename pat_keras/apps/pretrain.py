@@ -49,7 +49,8 @@ _HELP = {
     "loss": "Squared error of masked minutes, or of all.",
     "person_loss": "Weight of a second loss: whose days are these, of the people of the batch? Not given: "
     f"{PERSON_LOSS} for windows of two whole days or more, one a person; otherwise 0, none.",
-    "output": "Of the decoder: tanh (2 tanh, as the authors have it) or linear.",
+    "output": "Of the decoder: tanh (2 tanh, as the authors have it) or linear; with --weights of a whole autoencoder, "
+    "theirs.",
     "decoder_start": "Of a new decoder's attention. mimetic: keys as queries, so that places look at what is near "
     "them; larger sizes learn sooner. random: as the authors have it.",
     "dropout": "Dropout rate in the blocks.",

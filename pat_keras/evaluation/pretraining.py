@@ -21,6 +21,7 @@ import polars as pl
 
 from pat_keras.checkpoints.official import save_official
 from pat_keras.checkpoints.presets import PRESETS
+from pat_keras.checkpoints.weights import load_weights
 from pat_keras.config import PretrainConfig
 from pat_keras.data.assembly import recording_groups
 from pat_keras.data.cohort import Cohort
@@ -34,9 +35,10 @@ from pat_keras.evaluation.plot_style import save
 from pat_keras.evaluation.pretraining_report import render
 from pat_keras.evaluation.run_files import versions, write_csv, write_json, write_text
 from pat_keras.evaluation.run_folder import check_free
+from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.loop import Row
-from pat_keras.training.pretrain import Pretrained, PretrainWatcher, build_autoencoder, pretrain
+from pat_keras.training.pretrain import Pretrained, PretrainWatcher, pretrain
 from pat_keras.training.pretrain_data import PretrainData, Source
 
 
@@ -247,11 +249,14 @@ def _with_person_loss(
 
 
 def _as_the_weights(config: PretrainConfig, say: Callable[[str], None]) -> PretrainConfig:
-    """The config with the size and embedding of the weights it goes on from, which count; others asked for are told."""
+    """The config with the size, embedding and output of the weights it goes on from; others asked for are said."""
     if not config.weights:
         return config
-    shape = build_autoencoder(config, "float32").encoder.config
+    loaded = load_weights(config.weights)
+    shape = (loaded if isinstance(loaded, PATEncoder) else loaded.encoder).config
     found: dict[str, Any] = {"size": shape.size or config.size, "embedding": shape.embedding}
+    if isinstance(loaded, PATMaskedAutoencoder):
+        found["output"] = loaded.output_kind
     for name, value in found.items():
         if getattr(config, name) not in (getattr(PretrainConfig, name), value):
             say(f"{name} is {value}, that of the weights ({config.weights}); {getattr(config, name)} was asked for.")

@@ -145,7 +145,11 @@ class PATEncoder(keras.Model):
         """One vector a week, of its tokens, of those of seen patches if `wear` is given: (B, T) -> (B, D).
 
         With the pooling "mean_std", the tokens' standard deviations follow their means: (B, 2 D), in float32.
+
+        Raises:
+            ConfigError: as `call`, and if there is no such pooling.
         """
+        _check_pooling(pooling)
         tokens = self(x, training=training, wear=wear, min_worn_share=min_worn_share)  # (B, N, D)
         if pooling == "mean_std":  # squares of differences lose too much in a narrower type
             tokens = ops.cast(tokens, "float32")
@@ -187,8 +191,7 @@ class PATEncoder(keras.Model):
                 f"PATEncoder: wear has the shape {np.shape(wear)} and the minutes {np.shape(x)}, expected the same: "
                 "true or false for each minute of each week."
             )
-        if pooling not in POOLING:
-            raise ConfigError(f"PATEncoder: pooling is {pooling!r}, expected one of {', '.join(POOLING)}.")
+        _check_pooling(pooling)
         width = self.config.embed_dim
         result = np.zeros((len(x), width * (1 + (pooling == "mean_std"))), dtype=np.float32)
         for low in range(0, len(x), batch_size):
@@ -258,6 +261,11 @@ class PATEncoder(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PATEncoder:
         """The inverse of `get_config`."""
         return cls(**{**config, "config": EncoderConfig.from_dict(config["config"])})
+
+
+def _check_pooling(pooling: str) -> None:
+    if pooling not in POOLING:
+        raise ConfigError(f"PATEncoder: pooling is {pooling!r}, expected one of {', '.join(POOLING)}.")
 
 
 def _mean_of_seen(tokens: Any, seen: Any) -> Any:

@@ -61,7 +61,7 @@ class PATMaskedAutoencoder(keras.Model):
         if order not in ORDERS or output not in OUTPUTS or not 0.0 < mask_ratio < 1.0:
             raise ConfigError(
                 f"PATMaskedAutoencoder: order is {order!r}, output {output!r} and mask_ratio {mask_ratio!r}; expected "
-                f"one of {', '.join(OUTPUTS)}, one of {', '.join(ORDERS)} and a number between 0 and 1."
+                f"one of {', '.join(ORDERS)}, one of {', '.join(OUTPUTS)} and a number between 0 and 1."
             )
         self.encoder = encoder if isinstance(encoder, PATEncoder) else PATEncoder(encoder, dtype=self.dtype_policy)
         self.mask_ratio, self.order, self.output_kind = mask_ratio, order, output

@@ -62,7 +62,8 @@ def build_autoencoder(config: PretrainConfig, precision: str | None = None) -> P
     """The autoencoder to start from.
 
     Args:
-        config: its shape, or the weights to go on from.
+        config: its shape, or the weights to go on from. Of a whole autoencoder the decoder's output stays what its
+            weights were trained for, whatever the config has.
         precision: in place of the config's.
 
     Raises:
@@ -85,10 +86,12 @@ def build_autoencoder(config: PretrainConfig, precision: str | None = None) -> P
             f"{config.weights}: its patches have {encoder.config.patch_size} minutes, patch_size asks for "
             f"{config.patch_size}. Leave patch_size out, or start from random weights."
         )
-    model = PATMaskedAutoencoder(dataclasses.replace(encoder.config, dropout=config.dropout), **settings)
+    shape = dataclasses.replace(encoder.config, dropout=config.dropout)
     if isinstance(loaded, PATMaskedAutoencoder):
+        model = PATMaskedAutoencoder(shape, **{**settings, "output": loaded.output_kind})
         model.set_weights(loaded.get_weights())
         return model
+    model = PATMaskedAutoencoder(shape, **settings)
     model.encoder.set_weights(encoder.get_weights())
     return _start_decoder(model, config)
 

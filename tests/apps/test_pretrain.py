@@ -10,15 +10,17 @@ import polars as pl
 import pytest
 
 from pat_keras.apps import finetune, pretrain
+from pat_keras.checkpoints.official import save_official
 from pat_keras.checkpoints.presets import PRESETS
 from pat_keras.checkpoints.weights import load_model
-from pat_keras.config import PretrainConfig
+from pat_keras.config import EncoderConfig, PretrainConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.learned_days import LearnedDays
 from pat_keras.data.simulate import simulate_cohort
 from pat_keras.data.standardize import Standardizer
 from pat_keras.evaluation import pretraining
 from pat_keras.models.mae import PATMaskedAutoencoder
+from pat_keras.training.pretrain import build_autoencoder
 from tests.small import small_cohort
 
 _SMALL = (
@@ -156,6 +158,15 @@ def test_the_size_and_embedding_are_those_of_the_weights(finished: pathlib.Path)
     assert said[0].startswith("embedding is linear, that of the weights")
     assert pretraining._as_the_weights(PretrainConfig(weights=str(finished)), said.append) == config
     assert len(said) == 1
+
+
+def test_the_output_is_that_of_an_autoencoder_gone_on_from(tmp_path: pathlib.Path) -> None:
+    """Weights learned under 2 tanh mean something else under no activation."""
+    whole = save_official(PATMaskedAutoencoder(EncoderConfig.small(), output="tanh"), tmp_path / "whole.h5")
+    said: list[str] = []
+    config = pretraining._as_the_weights(PretrainConfig(weights=str(whole), output="linear"), said.append)
+    assert config.output == "tanh"
+    assert build_autoencoder(PretrainConfig(weights=str(whole))).output_kind == "tanh"
 
 
 def test_what_is_refused(

@@ -112,6 +112,13 @@ def test_pooling_inside_a_model_is_that_of_embed(worn: bool, pooling: str) -> No
     assert inside.shape[1] == TINY.embed_dim * (1 + (pooling == "mean_std"))
 
 
+def test_another_pooling_is_refused() -> None:
+    encoder, x = PATEncoder(TINY), np.zeros((1, 10080), np.float32)
+    for way in (encoder.pool, encoder.embed):
+        with pytest.raises(ConfigError, match="pooling is 'max', expected one of mean, mean_std"):
+            way(x, pooling="max")
+
+
 def test_scores_of_a_cohort_are_streamed() -> None:
     encoder = _tiny()
     x = _weeks(5, 4 * TINY.patch_size)
