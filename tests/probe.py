@@ -41,12 +41,19 @@ from pat_keras.models.encoder import PATEncoder
 RANDOM = "random, as "
 
 
-def embeddings(weights: str, cohort: Cohort, fit: np.ndarray, random: bool) -> dict[str, np.ndarray]:
-    """(B, 192) of an encoder, and of one of its shape with random weights, by name; scaling fitted on rows `fit`."""
+def names_of_random(weights: str, draws: int) -> list[str]:
+    """Of encoders of the shape of `weights` with random weights, each drawn by a seed of its own."""
+    return [f"{RANDOM}{weights}" + (f", seed {seed}" if seed else "") for seed in range(draws)]
+
+
+def embeddings(weights: str, cohort: Cohort, fit: np.ndarray, draws: int) -> dict[str, np.ndarray]:
+    """(B, 192) of an encoder and of `draws` of its shape with random weights, by name; scaling fitted on rows `fit`."""
     x = Standardizer.fit(cohort.activity[fit], pretrained_scaling(weights)).apply(cohort.activity)
     encoder = load_encoder(weights)
-    keras.utils.set_random_seed(0)
-    models = {weights: encoder, **({RANDOM + weights: PATEncoder(encoder.config)} if random else {})}
+    models = {weights: encoder}
+    for seed, name in enumerate(names_of_random(weights, draws)):
+        keras.utils.set_random_seed(seed)
+        models[name] = PATEncoder(encoder.config)
     return {name: model.embed(x, 32, pooling="mean_std") for name, model in models.items()}
 
 
@@ -111,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--less", default="", help="Other weights, as many, to compare those of --weights with.")
     parser.add_argument("--sizes", default="all")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--random_draws", type=int, default=1, help="Of random weights, whose mean AUC is compared.")
     parser.add_argument("--cross_validate", action="store_true")
     parser.add_argument("--cache", type=pathlib.Path, help="Folder to keep embeddings in, by content.")
     values = parser.parse_args(argv)
@@ -125,12 +133,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             content = "-".join(sha256_of(path)[:12] for path in (weights_path(weights), pathlib.Path(values.data)))
             kept = values.cache / f"{pathlib.Path(weights).name}-{content}.npz"
         known = dict(np.load(kept)) if kept is not None and kept.exists() else {}
-        if weights in known and (others or RANDOM + weights in known):
-            features |= known
-            continue
-        found = embeddings(weights, cohort, fit, random=not others)
-        features |= found
-        if kept is not None:
+        asked = [weights, *names_of_random(weights, 0 if others else values.random_draws)]
+        found = known if set(asked) <= set(known) else embeddings(weights, cohort, fit, len(asked) - 1)
+        features |= {name: found[name] for name in asked}
+        if kept is not None and found is not known:
             np.savez(kept, **found)  # type: ignore[arg-type]
     seeds = [int(seed) for seed in values.seeds.split(",")]
     for label in values.labels.split(","):
@@ -138,8 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = np.array([row[key] for key in zip(data.participant_id, data.cohort.table["window"], strict=True)])
         for size in values.sizes.split(","):
             scores: dict[str, Any] = {}
-            asked = {name: features[name] for name in [*mine, *others]} if others else features
-            for name, x in asked.items():
+            for name, x in features.items():
                 if values.cross_validate:
                     y, scores[name] = cross_validated_scores(x, data, rows, seeds, values.test_people)
                 else:
@@ -150,10 +155,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                     print(f"{label:16s} {size:>5s}  {name:7s} {line}", flush=True)
                 print(f"{label:16s} {size:>5s}  difference {mean_auc(y, here, there)}", flush=True)
                 continue
-            for name in features:
-                other = RANDOM + name
-                less = f"  less random {mean_auc(y, scores[name], scores[other])}" if other in scores else ""
+            for name in mine:
+                random = [each for other in names_of_random(name, values.random_draws) for each in scores[other]]
+                less = f"  less random {mean_auc(y, scores[name], random)}" if random else ""
                 print(f"{label:16s} {size:>5s}  {name:42s} {mean_auc(y, scores[name])}{less}", flush=True)
+                if random:
+                    print(f"{label:16s} {size:>5s}  {RANDOM + name:42s} {mean_auc(y, random)}", flush=True)
 
 
 if __name__ == "__main__":

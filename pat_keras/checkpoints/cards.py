@@ -52,6 +52,7 @@ def publish(
     name: str,
     results: str = "",
     *,
+    about: str = "",
     pretraining: str = "NHANES 2005-06",
     folder: str | os.PathLike[str] = FOLDERS[-1],
     table: str | os.PathLike[str] = _TABLE_PATH,
@@ -62,6 +63,7 @@ def publish(
         run: the run directory of `pat-pretrain`.
         name: of the preset, which names size and embedding: "pat_small_...", "pat_conv_large_...".
         results: Markdown text for the card: how the weights do on people they have not seen.
+        about: Markdown text for the card: who the people are that it learned from, and what they wore where.
         pretraining: whose movement it learned from, in a few words.
         folder: of the files and cards.
         table: of the presets.
@@ -92,7 +94,7 @@ def publish(
         config["standardize"], _LICENCE, _AUTHORS, _CITATION, "",
         sha256_of(path),
     )  # fmt: skip
-    card = render(preset, shape, path.stat().st_size, metrics, config, data, results)
+    card = render(preset, shape, path.stat().st_size, metrics, config, data, results, about)
     with atomic_write(folder / f"{name}.md", overwrite=True, error=CheckpointError) as temporary:
         temporary.write_text(card, encoding="utf-8")
     _enter(preset, pathlib.Path(table))
@@ -107,6 +109,7 @@ def render(
     config: dict[str, Any],
     data: dict[str, Any],
     results: str = "",
+    about: str = "",
 ) -> str:
     """The card of a preset, in Markdown.
 
@@ -116,6 +119,7 @@ def render(
         size: of its file, in bytes.
         metrics, config, data: of the run directory of its pretraining.
         results: how it does on people it has not seen.
+        about: whom it learned from.
     """
     how = "a masked autoencoder" + (
         " that also tells people apart" if "people_told_apart" in metrics["validation"] else ""
@@ -145,10 +149,10 @@ def render(
             "",
             "## Data",
             "",
-            *_data(data),
+            *_data(data, about),
             "## Recipe",
             "",
-            *_table(("setting", "value"), _recipe(config, metrics)),
+            *_table(("setting", "value"), _recipe(config, metrics, data)),
             "",
             "## Loss",
             "",
@@ -165,7 +169,7 @@ def render(
     )
 
 
-def _data(data: dict[str, Any]) -> list[str]:
+def _data(data: dict[str, Any], about: str) -> list[str]:
     rows = [
         (
             str(cohort["source"]),
@@ -182,18 +186,24 @@ def _data(data: dict[str, Any]) -> list[str]:
             f"test on, and {listed['validation']:,} who decided which training epoch to keep.",
         ]
     cited = sorted({cohort["citation"] for cohort in data["cohorts"] if cohort["citation"]})
-    return [*lines, "", *(line for citation in cited for line in (citation, ""))]
+    return [*lines, "", *(line for text in (about.strip(), *cited) if text for line in (text, ""))]
 
 
-def _recipe(config: dict[str, Any], metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    kept = metrics["validation"]["best_epoch"]
-    rows = [("training epochs", f"{metrics['epochs']:,} of at most {config['epochs']:,}; kept: {kept:,}")]
-    settings = {name: value for name, value in config.items() if name not in (*_NOT_RECIPE, "epochs")}
+def _recipe(config: dict[str, Any], metrics: dict[str, Any], data: dict[str, Any]) -> list[tuple[str, str]]:
+    kept, done = metrics["validation"]["best_epoch"], metrics["epochs"]
+    stopped = "" if done == config["epochs"] else f"stopped after {done:,}; "
+    rows = [
+        ("start", pathlib.Path(config["weights"]).name or "random weights"),
+        ("epochs", f"{config['epochs']:,} ({stopped}the encoder is that of epoch {kept:,})"),
+    ]
+    told = {*_NOT_RECIPE, "epochs", "weights"}
+    if any(listed["validation"] for listed in data["lists"]):  # their people were held out, and no fraction drawn
+        told.add("validation_fraction")
+    settings = {name: value for name, value in config.items() if name not in told}
     settings["learning_rate"] = config["learning_rate"] or PRETRAIN_RATES[config["size"]]
     if settings.get("person_loss", 0) is None:
         settings["person_loss"] = PERSON_LOSS if "people_told_apart" in metrics["validation"] else 0
     settings |= {name: text for name, text in _WHOLE_DAYS.items() if settings.get(name) is None}
-    settings["weights"] = pathlib.Path(config["weights"]).name
     rows += [(name, str(value or "none") if value != 0 else "0") for name, value in settings.items()]
     versions = config["versions"]
     used = [f"{name} {versions[name]}" for name in ("pat_keras", "keras", versions["backend"]) if name in versions]
@@ -203,6 +213,7 @@ def _recipe(config: dict[str, Any], metrics: dict[str, Any]) -> list[tuple[str, 
 def _loss(metrics: dict[str, Any], config: dict[str, Any]) -> list[str]:
     found = metrics["validation"]
     which = "masked" if config["loss"] == "masked" else "all"
+    halves = [2 * cohort["windows"] for cohort in found["cohorts"].values()]
     rows = [
         ("this model", f"{found['loss']:.4f}"),
         ("mean of the person's visible minutes", f"{found['person_mean']:.4f}"),
@@ -217,8 +228,11 @@ def _loss(metrics: dict[str, Any], config: dict[str, Any]) -> list[str]:
         f"Of the better simple predictor's error it takes away {metrics['explained_beyond_simple']:.1%}. The kept "
         "training epoch was chosen by this loss, which flatters it.",
         *(
-            [f"Of the halves of their weeks, {found['people_told_apart']:.1%} are nearest to their own other half."]
-            if "people_told_apart" in found
+            [
+                f"Their weeks were halved: {found['people_told_apart']:.1%} of the halves are nearest to their own "
+                f"other half, among {halves[0] - 1:,} (by chance {1 / (halves[0] - 1):.1%})."
+            ]
+            if "people_told_apart" in found and len(halves) == 1
             else []
         ),
         "",

@@ -33,10 +33,10 @@ class PretrainConfig:
         size: of the encoder.
         embedding: of its patches.
         patch_size: minutes in one patch; None for the size's own.
-        weights: path of a file or name of a preset to go on from, an encoder or a whole autoencoder, whose size and
-            embedding then count; empty for random weights.
+        weights: path of a file or name of a preset to go on from, an encoder or a whole autoencoder, whose size,
+            embedding and, of an autoencoder, output then count; empty for random weights.
         mask_ratio: share of patches masked. The authors' best is 0.9; at 0.75 and patches of 18 minutes a linear probe
-            found as much or more (docs/results.md).
+            found as much (docs/results.md).
         order: where the decoder sees each token: "restored", at its own place; "original", misplaced as in the authors'
             notebooks (see `PATMaskedAutoencoder`).
         permutation: what is masked is drawn anew for each "person" of a batch, or once for the "batch", as the authors

@@ -239,10 +239,10 @@ class PATEncoder(keras.Model):
 
     @classmethod
     def from_preset(cls, name: str, *, cache: str | None = None) -> PATEncoder:
-        """The authors' published encoder of that name, such as "pat_large_29k", from the cache or else downloaded.
+        """The encoder of a preset: one that comes with the package, or the authors', from the cache or else downloaded.
 
         Args:
-            name: one of `pat_keras.PRESETS`.
+            name: one of `pat_keras.PRESETS`, such as "pat_medium_nhanes2005" or the authors' "pat_large_29k".
             cache: folder of downloaded files; None for PAT_KERAS_CACHE or the user's cache folder.
 
         Raises:

@@ -26,7 +26,8 @@ def _run(folder: pathlib.Path, embedding: str = "linear", **metrics: Any) -> pat
     """The files of a run directory that count here."""
     folder.mkdir()
     make_file(folder / "encoder_weights.h5", config=EncoderConfig.small(embedding=embedding))
-    found = {"loss": 0.6, "person_mean": 1.0, "mean_day": 0.8, "best_epoch": 37, "cohorts": {}}
+    found = {"loss": 0.6, "person_mean": 1.0, "mean_day": 0.8, "best_epoch": 37, "people_told_apart": 0.7}
+    found["cohorts"] = {"nhanes": {"windows": 300}}
     values = {"synthetic": False, "validation": found, "explained_beyond_simple": 0.25, "epochs": 40, **metrics}
     cohort = {
         "source": "NHANES 2005-06", "unit": "counts", "minutes": 10080, "citation": "The survey.",
@@ -54,18 +55,21 @@ def test_a_run_becomes_a_preset(
     before = read_presets(table.read_text())
     made = cards.publish(run, name, "AUC 0.7 (0.6 to 0.8).", folder=folder, table=table)
     assert read_presets(table.read_text()) == {**before, name: made}
-    cards.publish(run, name, "AUC 0.7 (0.6 to 0.8).", folder=folder, table=table)  # again: nothing is there twice
+    # Again: nothing is there twice.
+    cards.publish(run, name, "AUC 0.7 (0.6 to 0.8).", about="They wore it on the hip.", folder=folder, table=table)
     assert read_presets(table.read_text()) == {**before, name: made}
     assert (made.size, made.embedding, made.people, made.licence) == ("small", embedding, 4655, "CC BY 4.0")
     assert made.sha256 == sha256_of(folder / f"{name}.h5")
     card = (folder / f"{name}.md").read_text()
     for words in (
-        made.sha256, "4,655 people", "| 300 | 1,000 |", "`left_out.csv`", "40 of at most 40; kept: 37",
-        "| learning_rate | 0.001 |", "| weight_decay | 0 |", "| weights | none |", "0.6000", "1.0000", "0.8000",
+        made.sha256, "4,655 people", "| 300 | 1,000 |", "`left_out.csv`",
+        "| epochs | 40 (the encoder is that of epoch 37)",
+        "| learning_rate | 0.001 |", "| weight_decay | 0 |", "| start | random weights |", "on the hip",
+        "among 599 (by chance 0.2%)", "0.6000", "1.0000", "0.8000",
         "25.0%", "AUC 0.7 (0.6 to 0.8).", "CC BY 4.0", "no medical device", "The survey.", "jax 0.10", "75% of",
     ):  # fmt: skip
         assert words in card, words
-    assert "somewhere" not in card
+    assert "somewhere" not in card and "validation_fraction" not in card  # the list holds 300 out
     # And is found and loaded by its name.
     monkeypatch.setattr(presets, "FOLDERS", (folder,))
     monkeypatch.setattr("pat_keras.checkpoints.registry.PRESETS", {name: made})
