@@ -28,7 +28,7 @@ _AUTHORS = "the authors of pat_keras"
 _CITATION = "pat_keras, and the data: CDC/NCHS, National Health and Nutrition Examination Survey"
 _TABLE_PATH = pathlib.Path(__file__).with_name(TABLE)
 # Settings that say how fast it went or where it ran, not what was learned.
-_NOT_RECIPE = ("size", "embedding", "patch_size", "jit", "data_parallel", "versions")
+_NOT_RECIPE = ("size", "embedding", "patch_size", "jit", "data_parallel", "weights_content", "versions")
 _SCALINGS = {
     "cohort": "all minutes of your training people",
     "per_minute": "each minute of the week over your training people",

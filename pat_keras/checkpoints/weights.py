@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,9 +14,11 @@ from pat_keras.checkpoints import registry
 from pat_keras.checkpoints.official import Model, load_official, verify_official
 from pat_keras.errors import CheckpointError
 from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.embedder import Held
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.models.networks import BaselineNetwork
+from pat_keras.models.predictor import Predictor
 
 AUTHORS_SCALING = "per_minute"  # in the authors' pretraining
 
@@ -77,20 +80,42 @@ def weights_path(source: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def pretrained_scaling(source: str | os.PathLike[str]) -> str:
-    """The kind of scaling under which weights were pretrained: what a preset or a run of pat-pretrain says.
+    """The kind of scaling under which weights learned; where nothing says so, that of the authors, "per_minute"."""
+    return stated_minutes(source).get("standardize", AUTHORS_SCALING)
 
-    Of any other file nothing is known; then that of the authors, "per_minute".
+
+def stated_minutes(source: str | os.PathLike[str]) -> dict[str, str]:
+    """How minutes came to the weights, as far as is known: "standardize" and "smoothing".
+
+    A preset says so, as does a run of pat-pretrain beside its models, and a fine-tuned model holds both. Of an official
+    file, and of an encoder away from its run, nothing is known.
+
+    Raises:
+        CheckpointError: if a .keras file is damaged.
     """
     if str(source) in registry.PRESETS:
-        return registry.PRESETS[str(source)].standardize
+        return {"standardize": registry.PRESETS[str(source)].standardize}
     path = pathlib.Path(source)
     config = (path if path.is_dir() else path.parent) / "config.json"
-    try:
+    with contextlib.suppress(OSError, ValueError):
         found = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return AUTHORS_SCALING
-    # Of a pretraining, that is: a fine-tuned model holds its scaling itself.
-    return found.get("standardize", AUTHORS_SCALING) if "mask_ratio" in found else AUTHORS_SCALING
+        if "mask_ratio" in found:  # of a pretraining
+            return {name: found[name] for name in ("standardize", "smoothing") if name in found}
+    if path.suffix != ".keras" or not path.is_file():
+        return {}
+    model = load_model(path)
+    if not isinstance(model, Predictor) or model.standardization is None:
+        return {}
+    return {"standardize": model.standardization.kind, "smoothing": model.smoothing}
+
+
+def load_held(source: str | os.PathLike[str]) -> Held:
+    """What `load_weights` loads, with the scaling and smoothing under which it was trained.
+
+    Raises:
+        CheckpointError: as `load_weights`.
+    """
+    return Held.of(load_weights(source), pretrained_scaling(source), stated_minutes(source).get("smoothing", "none"))
 
 
 def load_encoder(source: str | os.PathLike[str]) -> PATEncoder:

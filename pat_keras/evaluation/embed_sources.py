@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from pat_keras.checkpoints.pins import sha256_of
-from pat_keras.checkpoints.weights import load_weights, pretrained_scaling, weights_path
+from pat_keras.checkpoints.weights import load_held, weights_path
 from pat_keras.config import CROSS_VALIDATION
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import KEY_COLUMNS, check_metadata, check_table
@@ -97,7 +97,7 @@ class Source:
             trained_on, path = TrainedOn.of([run]), path / "model.keras"
         else:
             path = weights_path(weights)
-        held = Held.of(load_weights(path), pretrained_scaling(weights))
+        held = load_held(weights if trained_on is None else path)
         return cls(held, str(weights), path.name, sha256_of(path), trained_on)
 
     @property

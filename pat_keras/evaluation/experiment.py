@@ -31,7 +31,7 @@ from pat_keras.models.baselines import FeatureBaseline
 from pat_keras.models.predictor import Predictor
 from pat_keras.training.finetune import train_split
 from pat_keras.training.loop import Row, Watcher
-from pat_keras.training.start import check_start
+from pat_keras.training.start import check_start, said_of_minutes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ def finetune(
     """
     config, watcher = config or FinetuneConfig(), watcher or Watcher()
     data = labelled_data(cohort, label, config, say)
-    for sentence in without_effect(config):
+    for sentence in [*without_effect(config), *said_of_minutes(config)]:
         say(sentence)
     parts = make_splits(data, config)
     for column in config.subgroups:

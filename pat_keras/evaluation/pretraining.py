@@ -20,13 +20,13 @@ import numpy as np
 import polars as pl
 
 from pat_keras.checkpoints.official import save_official
-from pat_keras.checkpoints.presets import PRESETS
-from pat_keras.checkpoints.weights import load_weights
+from pat_keras.checkpoints.presets import PRESETS, hash_of_weights
+from pat_keras.checkpoints.weights import load_weights, stated_minutes
 from pat_keras.config import PretrainConfig
 from pat_keras.data.assembly import recording_groups
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
-from pat_keras.data.learned_days import LearnedDays
+from pat_keras.data.learned_days import LearnedDays, people_with
 from pat_keras.data.people import PeopleList, read_people
 from pat_keras.data.splits import Split, split_hash
 from pat_keras.errors import CheckpointError, CohortError, ConfigError, RunError
@@ -96,7 +96,7 @@ def run_pretraining(
         resume: go on with the run in `out`; cohorts and config must be the same.
         flags: text of flags.txt.
         watcher: told about progress.
-        say: told about settings that the weights overrule.
+        say: told about settings that the weights overrule, and who is left out of a cohort for another one.
         plots: pictures of reconstructions drawn over the whole training.
 
     Raises:
@@ -107,6 +107,8 @@ def run_pretraining(
     lists = [read_people(source) for source in exclude_people]
     parts = {name: _split(cohort, name, lists, config) for name, cohort in cohorts.items()}
     _check_lists(lists, cohorts)
+    _say_lists(lists, cohorts, say)
+    parts = _apart(cohorts, parts, say)
     config = _as_the_weights(_with_person_loss(config, cohorts, parts), say)
     stated: Sequence[float | None] = [None] * len(cohorts) if shares is None else shares
     sources = [
@@ -223,6 +225,43 @@ def _check_lists(lists: list[PeopleList], cohorts: Mapping[str, Cohort]) -> None
             )
 
 
+def _say_lists(lists: list[PeopleList], cohorts: Mapping[str, Cohort], say: Callable[[str], None]) -> None:
+    """Say of a list with ids of several cohorts how many of each it leaves out: ids of two studies may be alike."""
+    for listed in lists:
+        named = {*listed.test, *listed.validation}
+        found = {name: len(named.intersection(cohort.participant_id.tolist())) for name, cohort in cohorts.items()}
+        found = {name: count for name, count in found.items() if count}
+        if len(found) > 1:
+            counts = ", ".join(f"{count:,} of {name}" for name, count in found.items())
+            say(
+                f"{listed.where} leaves out {counts}. Ids are compared as they are written: if those of one cohort are "
+                "other people by the same ids, prepare it with ids of its own."
+            )
+
+
+def _apart(cohorts: Mapping[str, Cohort], parts: dict[str, _Parts], say: Callable[[str], None]) -> dict[str, _Parts]:
+    """The parts, where nobody is learned from whose days are held out or left out of another cohort."""
+    if len(cohorts) == 1:
+        return parts
+    kept_out = {
+        name: LearnedDays.of(cohorts[name].activity, [*own.validation, *own.excluded], "", ()).own
+        for name, own in parts.items()
+    }
+    apart = {}
+    for name, own in parts.items():
+        cohort, groups = cohorts[name], recording_groups(cohorts[name])
+        days = frozenset[int]().union(*(found for other, found in kept_out.items() if other != name))
+        people = people_with(days, cohort.activity, cohort.participant_id, own.train)
+        shared = np.isin(groups, groups[np.isin(cohort.participant_id, sorted(people))])
+        out = own.train[shared[own.train]]
+        if len(out):
+            count = len(np.unique(cohort.participant_id[out]))
+            say(f"{name}: {count:,} people are held out or left out of another cohort, so they are left out here, too.")
+        train, excluded = np.setdiff1d(own.train, out), np.union1d(own.excluded, out)
+        apart[name] = _Parts(train, own.validation, excluded)
+    return apart
+
+
 def _with_person_loss(
     config: PretrainConfig, cohorts: Mapping[str, Cohort], parts: Mapping[str, _Parts]
 ) -> PretrainConfig:
@@ -260,6 +299,12 @@ def _as_the_weights(config: PretrainConfig, say: Callable[[str], None]) -> Pretr
     for name, value in found.items():
         if getattr(config, name) not in (getattr(PretrainConfig, name), value):
             say(f"{name} is {value}, that of the weights ({config.weights}); {getattr(config, name)} was asked for.")
+    for name, value in stated_minutes(config.weights).items():
+        if getattr(config, name) != value:
+            say(
+                f"{name} is {getattr(config, name)}; the weights ({config.weights}) learned under {value}. To go on "
+                f"as they learned: --{name}={value}."
+            )
     return dataclasses.replace(config, **found)
 
 
@@ -301,8 +346,10 @@ def _begin(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         new = pathlib.Path(temporary, folder.name)
         write_json(new / "data.json", account)
+        made_with = {**versions(), "backend": keras.backend.backend()}
         write_json(
-            new / "config.json", {**config.to_dict(), "versions": {**versions(), "backend": keras.backend.backend()}}
+            new / "config.json",
+            {**config.to_dict(), "weights_content": _content(config), "versions": made_with},
         )
         days.write(new)
         if flags:
@@ -310,6 +357,11 @@ def _begin(
         if folder.exists():
             folder.rmdir()  # empty, as was checked
         new.rename(folder)
+
+
+def _content(config: PretrainConfig) -> str:
+    """What the weights it goes on from hold, as a hash; empty for random ones."""
+    return hash_of_weights(config.weights) if config.weights else ""
 
 
 def _check_same(folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any]) -> None:
@@ -321,13 +373,19 @@ def _check_same(folder: pathlib.Path, config: PretrainConfig, account: dict[str,
         except (OSError, ValueError) as error:
             raise RunError(f"{folder / name}: no run to resume there ({error}). Leave --resume out.") from None
     for name, value in config.to_dict().items():
-        if config.weights and name in ("size", "embedding"):
+        if config.weights and name in ("size", "embedding", "output"):
             continue  # the weights' own; earlier versions noted what was asked for
         if found["config.json"].get(name) != value:
             raise RunError(
                 f"{folder}: the run has {name} {found['config.json'].get(name)!r}, resuming was asked with {value!r}. "
                 "Resume it with its own settings, or start a new run under another --out."
             )
+    weights = _content(config)
+    if found["config.json"].get("weights_content", weights) != weights:  # older runs don't have it
+        raise RunError(
+            f"{folder}: the weights {config.weights} are another file than when the run was started (their SHA-256 "
+            "differs). Put the earlier file there, or start a new run under another --out."
+        )
     for kept, now in zip(found["data.json"].get("cohorts", []), account["cohorts"], strict=False):
         kept.setdefault("split_hash", now["split_hash"])  # of runs from before there was one
     if found["data.json"] != account:

@@ -233,8 +233,8 @@ def say_if_seen(data: LabelledData, parts: Sequence[Split], config: FinetuneConf
 def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> None:
     """Every part needs people, and of every class where that class is learned from or scored.
 
-    A fold's test part may lack a class, since the folds are scored together. The baseline's inner cross-validation
-    needs two people of each class.
+    A fold's test part may lack a class, since the folds are scored together. The inner cross-validations of the
+    baseline and of a solved probe need two people of each class.
     """
     for name in PARTS:
         rows = getattr(split, name)
@@ -242,14 +242,15 @@ def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> No
             raise CohortError(f"{split.name}: nobody is in {name}, expected some people in every part.")
         if config.task == "regression" or (name == "test" and config.split in CROSS_VALIDATION):
             continue
-        least = 2 if name == "train" and config.baseline else 1
+        least = 2 if name == "train" and (config.baseline or config.mode == "logistic_probe") else 1
         counts = count_part(data, rows)["people_by_class"]
         few = [value for value, n in counts.items() if n < least]
         if few:
             found = ", ".join(f"{n} of class {value}" for value, n in counts.items())
+            without = least == 2 and 0 not in counts.values() and config.mode != "logistic_probe"
             raise LabelError(
                 f"{split.name}: {name} has {found}; expected at least {least} of each. Use larger fractions, fewer "
-                f"folds, or more people{', or --nobaseline' if least == 2 and 0 not in counts.values() else ''}."
+                f"folds, or more people{', or --nobaseline' if without else ''}."
             )
 
 

@@ -41,17 +41,23 @@ class Held:
     scaling: str = "per_minute"
 
     @classmethod
-    def of(cls, model: PATEncoder | Predictor | PATMaskedAutoencoder, scaling: str = "per_minute") -> Held:
+    def of(
+        cls,
+        model: PATEncoder | Predictor | PATMaskedAutoencoder,
+        scaling: str = "per_minute",
+        smoothing: str = "none",
+    ) -> Held:
         """Of any model that has a PAT encoder.
 
         Args:
             model: what was loaded.
             scaling: the kind to fit where it holds none.
+            smoothing: of raw minutes, where it holds none.
         """
         if isinstance(model, PATEncoder):
-            return cls(model, scaling=scaling)
+            return cls(model, smoothing=smoothing, scaling=scaling)
         if not isinstance(model, Predictor):
-            return cls(model.encoder, scaling=scaling)
+            return cls(model.encoder, smoothing=smoothing, scaling=scaling)
         own = None if model.standardization is None else model.standardization.standardizer()
         return cls(model.encoder, own, model.smoothing, model.min_worn_share)
 

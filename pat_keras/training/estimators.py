@@ -18,7 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from pat_keras.checkpoints.saved import save_model
-from pat_keras.checkpoints.weights import load_weights, pretrained_scaling
+from pat_keras.checkpoints.weights import load_held
 from pat_keras.config import FinetuneConfig
 from pat_keras.config.embed import EmbedConfig
 from pat_keras.data.splits import holdout
@@ -103,11 +103,7 @@ class PATFeatures(sklearn.base.TransformerMixin, sklearn.base.BaseEstimator):
         """
         X = _minutes(self, X)
         config = EmbedConfig(self.pooling, self.standardize, self.missing, self.min_worn_share, self.batch_size)
-        held = (
-            Held.of(self.weights)
-            if isinstance(self.weights, PATEncoder)
-            else Held.of(load_weights(self.weights), pretrained_scaling(self.weights))
-        )
+        held = Held.of(self.weights) if isinstance(self.weights, PATEncoder) else load_held(self.weights)
         self.embedder_ = Embedder.fit(held, X, config)
         return self
 

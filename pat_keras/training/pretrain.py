@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from pat_keras.checkpoints.store import load_state
 from pat_keras.config import EncoderConfig, PretrainConfig
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError, RunError
@@ -253,10 +254,13 @@ class _Training:
         return {"model": model, "optimizer": self.optimizer.variables}
 
     def _diverged(self, epoch: int) -> RunError:
-        kept = f"; the best weights, of training epoch {self.kept.progress.best_epoch}, are in {self.kept.path}"
+        kept = ""
+        if self.kept.path and self.kept.path.exists():  # older than the weights here by less than `save_seconds`
+            best = load_state(self.kept.path)[1]["best_epoch"]
+            kept = f"; the best weights that were saved, of training epoch {best}, are in {self.kept.path}"
         return RunError(
             f"The loss or weights became NaN or infinite in training epoch {epoch + 1}, expected finite numbers"
-            f"{kept if self.kept.path and self.kept.path.exists() else ''}. Lower the learning rate "
+            f"{kept}. Lower the learning rate "
             f"({self.config.rate(self.model.autoencoder.encoder.config.size):g}), or look for extreme values in the "
             "data."
         )

@@ -74,7 +74,7 @@ class Reconstruction(keras.Model):
         if not training or self.same_person is None:
             return loss
         # Of weeks as they are: shifted alike, two halves would be known by their shift.
-        person = self.same_person(*self.halves(x, self.masks, training))
+        person = self.same_person(*self.halves(x, self.masks, training), self.same_person.same_weeks(x))
         self.person_sum.assign_add(person)
         return loss + self.person_weight * person
 

@@ -86,7 +86,7 @@ def solve_head(model: PATClassifier, train: Part, validation: Part, config: Fine
     sample = Sample(seen.astype(np.float64), y, train.weight.astype(np.float64))
     folds = person_folds(config.task, y, train.participant_id, FOLDS, config.seed, "logistic_probe")
     inverse_penalty, fitted = fit_best(make_estimator("logistic", config.task, config.seed), sample, folds)
-    kernel, bias = _coefficients(fitted)
+    kernel, bias = _coefficients(fitted, model.num_outputs)
     model.output_layer.kernel.assign(kernel)
     model.output_layer.bias.assign(bias)
     outputs = others @ kernel + bias
@@ -103,10 +103,12 @@ def solve_head(model: PATClassifier, train: Part, validation: Part, config: Fine
     return row
 
 
-def _coefficients(fitted: Any) -> tuple[np.ndarray, np.ndarray]:
+def _coefficients(fitted: Any, outputs: int) -> tuple[np.ndarray, np.ndarray]:
     """Kernel (D, C) and bias (C,), of tokens as they are, of a pipeline that standardises them and ends linearly."""
     scaler, last = fitted[-2], fitted[-1]
     coefficients = np.atleast_2d(last.coef_)  # (C, D)
     kernel = (coefficients / scaler.scale_).T
     bias = np.atleast_1d(last.intercept_) - scaler.mean_ @ kernel
+    if kernel.shape[1] < outputs:  # two classes with an output each: scikit-learn has their log-odds alone
+        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
     return kernel.astype(np.float32), bias.astype(np.float32)

@@ -15,6 +15,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from pat_keras.config.pretrain import PERSON_LOSS, PretrainConfig
@@ -27,6 +28,8 @@ HIDDEN, PROJECTED = 128, 64
 TEMPERATURE = 0.1
 # Of the patches of the smaller half, how many are seen.
 SEEN_SHARE = 0.75
+# Minutes of a week by which it is known again.
+LOOKED_AT = 256
 
 
 def person_weight(config: PretrainConfig, length: int, patch_size: int) -> float:
@@ -63,6 +66,7 @@ class SamePerson(layers.Layer):
         self._days, self._patches_a_day = length // DAY_MINUTES, DAY_MINUTES // patch_size
         self._half = self._days // 2  # of an odd number of days, the smaller one
         self.seen = math.ceil(SEEN_SHARE * self._half * self._patches_a_day)  # V
+        self._looked_at = np.sort(np.random.default_rng(0).choice(length, LOOKED_AT, replace=False)).astype(np.int32)
         self.hidden = layers.Dense(HIDDEN, activation="relu", name="hidden", dtype="float32")
         self.projected = layers.Dense(PROJECTED, name="projected", dtype="float32")
         self.hidden.build((None, 2 * width))
@@ -89,15 +93,30 @@ class SamePerson(layers.Layer):
             drawn.append(ops.argsort(keys, axis=1)[:, count - self.seen :])
         return drawn[0], drawn[1]
 
-    def call(self, first: Any, second: Any) -> Any:
-        """Tokens of the halves, (B, V, D) each -> (), 0 at best; people who can't be told apart give log(2 B - 1)."""
+    def call(self, first: Any, second: Any, same: Any) -> Any:
+        """Tokens of the halves, (B, V, D) each -> (), 0 at best; people who can't be told apart give log(2 B - 1).
+
+        `same` (B, B) is true where two are one, as everybody is with himself: nobody is told apart from himself.
+        """
         vectors = ops.concatenate([self.project(first), self.project(second)], axis=0)  # (2 B, 64)
         likeness = ops.matmul(vectors, ops.transpose(vectors)) / TEMPERATURE
         both = ops.shape(likeness)[0]
-        likeness -= 1e9 * ops.eye(both, dtype="float32")  # nobody is compared with the same half
-        other = ops.mod(ops.arange(both, dtype="int32") + both // 2, both)
-        own = ops.take_along_axis(likeness, ops.expand_dims(other, 1), axis=1)[:, 0]
+        halves = ops.arange(both, dtype="int32")
+        other = ops.expand_dims(ops.mod(halves + both // 2, both), 1)  # (2 B, 1) each half's own other one
+        left_out = ops.logical_and(ops.tile(same, (2, 2)), ops.not_equal(other, halves))
+        likeness -= 1e9 * ops.cast(left_out, "float32")
+        own = ops.take_along_axis(likeness, other, axis=1)[:, 0]
         return ops.mean(ops.logsumexp(likeness, axis=1) - own)
+
+    def same_weeks(self, x: Any) -> Any:
+        """Which weeks are one: (B, T) -> (B, B) true or false.
+
+        A cohort whose share is larger than its people comes round within a training epoch, and so may somebody within a
+        batch. Some minutes of each week are looked at, always the same.
+        """
+        looked = ops.take(ops.cast(x, "float32"), self._looked_at, axis=1)
+        looked = ops.where(ops.isnan(looked), ops.full_like(looked, 1e9), looked)
+        return ops.all(ops.equal(ops.expand_dims(looked, 1), ops.expand_dims(looked, 0)), axis=-1)
 
     def project(self, tokens: Any) -> Any:
         """(B, V, D) -> (B, 64) unit vectors, of the tokens' mean and deviation."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from pat_keras.checkpoints.starts import likeness, with_embedding
 from pat_keras.checkpoints.store import load_state, save_state
-from pat_keras.checkpoints.weights import load_encoder, pretrained_scaling
+from pat_keras.checkpoints.weights import load_encoder, pretrained_scaling, stated_minutes
 from pat_keras.config import EncoderConfig, FinetuneConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.classifier import PATClassifier
@@ -46,6 +46,25 @@ def scaling_of(config: FinetuneConfig) -> str:
     if config.standardize != "auto":
         return config.standardize
     return pretrained_scaling(config.weights) if config.weights else "cohort"
+
+
+def said_of_minutes(config: FinetuneConfig) -> list[str]:
+    """Sentences for where the weights learned from minutes that were made otherwise, or nothing says how."""
+    if config.model != "pat" or not config.weights:
+        return []
+    stated, said = stated_minutes(config.weights), []
+    smoothing = stated.get("smoothing", config.smoothing)
+    if smoothing != config.smoothing:
+        said.append(
+            f"smoothing is {config.smoothing}, and the weights ({config.weights}) learned from minutes with the "
+            f"smoothing {smoothing}. To give them such minutes: --smoothing={smoothing}."
+        )
+    if config.standardize == "auto" and not stated and pathlib.Path(config.weights).suffix == ".keras":
+        said.append(
+            f"{config.weights}: nothing says under which scaling it learned; {pretrained_scaling(config.weights)} is "
+            "taken, that of the authors. Name another by --standardize, or give the run directory it came from."
+        )
+    return said
 
 
 def build_model(

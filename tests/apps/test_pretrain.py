@@ -16,9 +16,11 @@ from pat_keras.checkpoints.weights import load_model
 from pat_keras.config import EncoderConfig, PretrainConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.learned_days import LearnedDays
+from pat_keras.data.people import read_people
 from pat_keras.data.simulate import simulate_cohort
 from pat_keras.data.standardize import Standardizer
 from pat_keras.evaluation import pretraining
+from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.mae import PATMaskedAutoencoder
 from pat_keras.training.pretrain import build_autoencoder
 from tests.small import small_cohort
@@ -152,11 +154,12 @@ def test_the_options_of_the_authors_way_are_those_of_the_config() -> None:
 
 def test_the_size_and_embedding_are_those_of_the_weights(finished: pathlib.Path) -> None:
     said: list[str] = []
-    asked = PretrainConfig(weights=str(finished), embedding="conv")
+    asked = PretrainConfig(weights=str(finished), embedding="conv", standardize="per_minute")
     config = pretraining._as_the_weights(asked, said.append)
     assert (config.embedding, len(said)) == ("linear", 1)
     assert said[0].startswith("embedding is linear, that of the weights")
-    assert pretraining._as_the_weights(PretrainConfig(weights=str(finished)), said.append) == config
+    again = PretrainConfig(weights=str(finished), standardize="per_minute")
+    assert pretraining._as_the_weights(again, said.append) == config
     assert len(said) == 1
 
 
@@ -167,6 +170,59 @@ def test_the_output_is_that_of_an_autoencoder_gone_on_from(tmp_path: pathlib.Pat
     config = pretraining._as_the_weights(PretrainConfig(weights=str(whole), output="linear"), said.append)
     assert config.output == "tanh"
     assert build_autoencoder(PretrainConfig(weights=str(whole))).output_kind == "tanh"
+
+
+def test_scaling_of_the_weights_that_is_not_gone_on_with_is_told(finished: pathlib.Path) -> None:
+    said: list[str] = []
+    pretraining._as_the_weights(PretrainConfig(weights=str(finished)), said.append)  # learned per minute
+    assert len(said) == 1 and said[0].startswith("standardize is cohort; the weights")
+    pretraining._as_the_weights(PretrainConfig(weights=str(finished), standardize="per_minute"), said.append)
+    assert len(said) == 1
+
+
+def test_who_is_held_out_of_one_cohort_is_not_learned_from_in_another() -> None:
+    """Known by their days, not by their ids."""
+    one = small_cohort(n_people=20)
+    other = one.select(np.flatnonzero(np.isin(one.participant_id, np.unique(one.participant_id)[:12])))
+    other = other.with_columns(participant_id=pl.Series([f"other-{name}" for name in other.participant_id]))
+    cohorts, config = {"one": one, "other": other}, PretrainConfig(validation_fraction=0.3)
+    said: list[str] = []
+    parts = pretraining._apart(
+        cohorts, {name: pretraining._split(cohort, name, [], config) for name, cohort in cohorts.items()}, said.append
+    )
+
+    def weeks(name: str, part: str) -> set[bytes]:
+        return {week.tobytes() for week in cohorts[name].activity[getattr(parts[name], part)]}
+
+    for name, another in (("one", "other"), ("other", "one")):
+        assert weeks(name, "train") and not weeks(name, "train") & weeks(another, "validation")
+        rows = np.concatenate(list(vars(parts[name]).values()))
+        assert sorted(rows) == list(range(cohorts[name].n_windows))
+    assert any("held out or left out of another cohort" in line for line in said)
+
+
+def test_a_list_with_ids_of_two_cohorts_is_told(tmp_path: pathlib.Path) -> None:
+    cohorts = {"one": small_cohort(n_people=6), "two": small_cohort(n_people=8, seed=1)}
+    (tmp_path / "list.txt").write_text("\n".join(np.unique(cohorts["one"].participant_id)[:3]))
+    said: list[str] = []
+    pretraining._say_lists([read_people(tmp_path / "list.txt")], cohorts, said.append)
+    assert len(said) == 1 and "leaves out 3 of one, 3 of two. Ids are compared as they are written" in said[0]
+    pretraining._say_lists([read_people(tmp_path / "list.txt")], {"one": cohorts["one"]}, said.append)
+    assert len(said) == 1
+
+
+def test_other_weights_are_not_resumed_with(
+    cohorts: list[pathlib.Path], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, out = tmp_path / "w.h5", tmp_path / "run"
+    save_official(PATEncoder(EncoderConfig.small()), weights)
+    flags = ["pat-pretrain", f"--data={cohorts[0]}", f"--weights={weights}", f"--out={out}", "--mask_ratio=0.5"]
+    flags += ["--epochs=1", "--batch_size=8", "--standardize=per_minute", "--plots=1"]
+    assert pretrain.main(flags) == 0
+    assert pretrain.main(["pat-pretrain", "--resume", f"--out={out}"]) == 0
+    save_official(PATEncoder(EncoderConfig.small()), weights, overwrite=True)
+    assert pretrain.main(["pat-pretrain", "--resume", f"--out={out}"]) == 2
+    assert "are another file than when the run was started" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_is_refused(

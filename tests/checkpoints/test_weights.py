@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pathlib
 import zipfile
 
@@ -14,8 +15,18 @@ import pytest
 import pat_keras
 from pat_keras.checkpoints.official import save_official
 from pat_keras.checkpoints.registry import CACHE_VARIABLE, MIRROR_VARIABLE, PRESETS
-from pat_keras.checkpoints.weights import load_encoder, load_model, load_preset, load_weights
+from pat_keras.checkpoints.saved import save_model
+from pat_keras.checkpoints.weights import (
+    load_encoder,
+    load_held,
+    load_model,
+    load_preset,
+    load_weights,
+    pretrained_scaling,
+    stated_minutes,
+)
 from pat_keras.config import EncoderConfig
+from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import CheckpointError
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.encoder import PATEncoder
@@ -53,6 +64,25 @@ def test_a_preset_from_a_server_then_from_the_cache(
         assert [path for path, _ in server.requests] == [f"/{PRESETS[PRESET].file}"]
     for again in (load_preset(PRESET), load_weights(PRESET), PATEncoder.from_preset(PRESET)):
         assert isinstance(again, PATEncoder) and again.config == EncoderConfig.small() and _same(again, expected)
+
+
+def test_how_minutes_came_to_weights(tmp_path: pathlib.Path) -> None:
+    """Of a fine-tuned model it is inside, of a pretraining beside; of a file away from both nothing is known."""
+    model = PATClassifier(TINY).taking_raw(Standardizer.fit(np.eye(2, 10080, dtype=np.float32), "cohort"), "none")
+    save_model(model, tmp_path / "model.keras")
+    assert stated_minutes(tmp_path / "model.keras") == {"standardize": "cohort", "smoothing": "none"}
+    run = tmp_path / "run"
+    run.mkdir()
+    save_model(PATEncoder(TINY), run / "encoder.keras")
+    stated = {"mask_ratio": 0.9, "standardize": "per_recording", "smoothing": "savitzky_golay"}
+    (run / "config.json").write_text(json.dumps(stated))
+    for source in (run, run / "encoder.keras"):
+        assert stated_minutes(source) == {"standardize": "per_recording", "smoothing": "savitzky_golay"}
+        held = load_held(source)
+        assert (held.scaling, held.smoothing, held.standardizer) == ("per_recording", "savitzky_golay", None)
+    away = tmp_path / "away.keras"
+    away.write_bytes((run / "encoder.keras").read_bytes())
+    assert stated_minutes(away) == {} and pretrained_scaling(away) == "per_minute"
 
 
 def test_a_preset_from_a_chosen_cache(tmp_path: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator, estimator_checks_gen
 from pat_keras.config import EncoderConfig
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import CohortError, ConfigError, LabelError
+from pat_keras.models.embedder import Held
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.training import estimators, start
 from pat_keras.training.estimators import EXPECTED_FAILED_CHECKS, PATClassifierEstimator, PATFeatures
@@ -70,7 +71,7 @@ def toy(monkeypatch) -> str:
     """Weights for toy data, which no file has to be read for again and again."""
     loaded = encoder(TOY)
     monkeypatch.setattr(start, "load_encoder", lambda source: loaded)
-    monkeypatch.setattr(estimators, "load_weights", lambda source: loaded)
+    monkeypatch.setattr(estimators, "load_held", lambda source: Held.of(loaded))
     return "toy"
 
 

@@ -24,6 +24,7 @@ from pat_keras.training import pretrain as module
 from pat_keras.training.pretrain import Pretrained, build_autoencoder, pretrain
 from pat_keras.training.pretrain_data import Source
 from pat_keras.training.pretrain_steps import Reconstruction
+from pat_keras.training.state import TrainingState
 from tests.training.stopping import StopError, StopsAfter
 
 MINUTES = 720
@@ -234,6 +235,24 @@ def test_goes_on_from_weights(tmp_path: pathlib.Path) -> None:
         assert np.array_equal(found, expected) == same
     with pytest.raises(ConfigError, match="patches have 18 minutes"):
         build_autoencoder(PretrainConfig(weights=str(encoder), patch_size=9))
+
+
+def test_of_a_pretraining_that_diverged_the_epoch_on_disk_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is saved from time to time, and so is older than what was best at the end."""
+    losses = iter([0.9, 0.8, 0.7, float("nan")])
+    monkeypatch.setattr(module._Training, "_held_out_loss", lambda self: next(losses))
+    saved = []
+
+    def save_once(self: TrainingState, *args: Any) -> None:
+        if not saved:
+            saved.append(save(self, *args))
+
+    save = TrainingState.save
+    monkeypatch.setattr(TrainingState, "save", save_once)
+    with pytest.raises(RunError, match="that were saved, of training epoch 1, are in"):
+        pretrain(_sources(), _config(epochs=5), tmp_path, save_seconds=0)
 
 
 def test_start_of_the_decoder(tmp_path: pathlib.Path) -> None:

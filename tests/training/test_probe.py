@@ -102,6 +102,12 @@ def test_people_of_other_parts_are_not_learned_from(cohort, split) -> None:
         np.testing.assert_array_equal(mine, other)
 
 
+def test_two_classes_by_their_numbers_are_those_of_yes_and_no(cohort, split) -> None:
+    """A multi-class model of two classes has two outputs, scikit-learn's regression one."""
+    found = [fit(cohort, split, task=task).predictions["test"] for task in ("binary", "multiclass")]
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
 def test_class_weights_are_taken_out_of_probabilities(cohort, split) -> None:
     rare = cohort.label("level") == 2
     y = rare.astype(float)

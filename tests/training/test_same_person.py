@@ -66,13 +66,30 @@ def test_the_loss_is_that_of_the_definition() -> None:
         own = (i + 3) % 6
         others = [np.exp(vectors[i] @ vectors[j] / TEMPERATURE) for j in range(6) if j != i]
         expected.append(-np.log(np.exp(vectors[i] @ vectors[own] / TEMPERATURE) / sum(others)))
-    assert float(layer(first, second)) == pytest.approx(np.mean(expected), rel=1e-4)
+    assert float(layer(first, second, np.eye(3, dtype=bool))) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_people_who_are_all_alike_give_chance() -> None:
     layer = SamePerson(MINUTES, 120, 4)
     tokens = np.ones((5, 7, 4), "float32")
-    assert float(layer(tokens, tokens)) == pytest.approx(np.log(9), rel=1e-5)
+    assert float(layer(tokens, tokens, np.eye(5, dtype=bool))) == pytest.approx(np.log(9), rel=1e-5)
+
+
+def test_nobody_is_told_apart_from_himself() -> None:
+    """Of a batch in which somebody comes twice, the two are neither near nor far for the loss."""
+    layer = SamePerson(7 * DAY, 60, 4)
+    weeks = np.random.default_rng(0).normal(size=(4, 7 * DAY)).astype("float32")
+    weeks[2, 100:9000] = np.nan
+    weeks = weeks[[0, 1, 2, 3, 0, 2]]
+    same = ops.convert_to_numpy(layer.same_weeks(weeks))
+    names = np.array([0, 1, 2, 3, 0, 2])
+    np.testing.assert_array_equal(same, names[:, None] == names)
+    # Vectors of unit length that tell the four apart: the copies cost nothing more.
+    people = np.eye(4, dtype="float32")
+    layer.project = lambda tokens: tokens  # type: ignore[method-assign]
+    alone = float(layer(people, people, np.eye(4, dtype=bool)))
+    assert float(layer(people[names], people[names], same)) == pytest.approx(alone, abs=1e-3)
+    assert float(layer(people[names], people[names], np.eye(6, dtype=bool))) > alone + 0.3
 
 
 def test_halves_are_of_different_days_and_known() -> None:
@@ -105,8 +122,9 @@ def test_it_learns_to_tell_unseen_people_apart() -> None:
 
 
 def test_a_shift_of_the_week_does_not_give_a_person_away() -> None:
-    """Weeks all alike, with a clock to read the shift by: nothing is left to tell people apart by."""
+    """Weeks as good as alike, with a clock to read the shift by: nothing is left to tell people apart by."""
     week = np.tile((np.arange(MINUTES) % 30 == 0) * 5.0, (24, 1)).astype(np.float32)
+    week += np.random.default_rng(0).normal(0, 1e-4, week.shape).astype(np.float32)  # one week would be one person
     source = Source("days", week, week[:8])
     rows = pretrain([source], _config(person_loss=1.0, epochs=4, augment_minutes=29)).history
     assert rows[-1]["person_loss"] == pytest.approx(np.log(2 * 8 - 1), rel=0.1)  # chance

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pat_keras.checkpoints import starts
+from pat_keras.checkpoints.saved import save_model
 from pat_keras.checkpoints.store import load_state
 from pat_keras.checkpoints.weights import load_encoder
 from pat_keras.config import EncoderConfig, FinetuneConfig
@@ -21,7 +22,7 @@ from pat_keras.models.encoder import PATEncoder
 from pat_keras.training import finetune, start
 from pat_keras.training.finetune import Fitted, train_split
 from pat_keras.training.loop import Row, Watcher
-from pat_keras.training.start import build_encoder, build_model, check_start
+from pat_keras.training.start import build_encoder, build_model, check_start, said_of_minutes
 from tests.models import reference
 from tests.small import small_cohort, small_config
 
@@ -198,6 +199,34 @@ def test_the_files_own_embedding(weights: dict[str, str]) -> None:
     assert notes.said == ["embedding conv, that of the weights; linear was asked for"]
     build_model(small_config(weights="pat_small_nhanes2005", size="large"), 1440, watcher=notes)
     assert notes.said[1:] == ["size small, that of the weights; large was asked for"]
+
+
+def test_minutes_that_were_made_otherwise_are_told(tmp_path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    save_model(PATEncoder(EncoderConfig.small()), run / "encoder.keras")
+    (run / "config.json").write_text('{"mask_ratio": 0.5, "standardize": "cohort", "smoothing": "savitzky_golay"}')
+    (said,) = said_of_minutes(FinetuneConfig(weights=str(run)))
+    assert said.startswith("smoothing is none, and the weights") and said.endswith("--smoothing=savitzky_golay.")
+    assert not said_of_minutes(FinetuneConfig(weights=str(run), smoothing="savitzky_golay"))
+    away = tmp_path / "away.keras"
+    away.write_bytes((run / "encoder.keras").read_bytes())
+    (said,) = said_of_minutes(FinetuneConfig(weights=str(away)))
+    assert "nothing says under which scaling it learned; per_minute is taken" in said
+    assert not said_of_minutes(FinetuneConfig(weights=str(away), standardize="cohort"))
+    assert not said_of_minutes(FinetuneConfig())
+
+
+def test_a_second_fine_tuning_scales_as_the_first(
+    tmp_path, cohort: Cohort, split: Split, weights: dict[str, str]
+) -> None:
+    y = cohort.label("label")
+    own = small_config(epochs=1, weights=weights["linear"], standardize="cohort")
+    first = train_split(cohort.activity, y, cohort.participant_id, split, own)
+    save_model(first.model, tmp_path / "first.keras")
+    second = small_config(epochs=1, weights=str(tmp_path / "first.keras"))
+    again = train_split(cohort.activity, y, cohort.participant_id, split, second)
+    assert again.model.standardization.kind == "cohort"
 
 
 def test_without_weights() -> None:
