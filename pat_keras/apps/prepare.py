@@ -21,9 +21,11 @@ from absl import flags
 from pat_keras.apps import cli
 from pat_keras.apps.device_flags import define_devices, device_options
 from pat_keras.apps.flags import define_output
+from pat_keras.apps.inputs import given
 from pat_keras.apps.nhanes_flags import NHANES_FLAGS, check_nhanes, define_nhanes, open_nhanes
 from pat_keras.apps.table_flags import check_tables, define_tables, label_config, table_config
 from pat_keras.apps.window_flags import define_windows, limited, window_config
+from pat_keras.data.files import check_apart
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, devices_with
 from pat_keras.errors import CohortError, ConfigError
 
@@ -106,7 +108,10 @@ def prepare(values: flags.FlagValues) -> None:
     config = window_config(values)
     out = pathlib.Path(values.out)
     rejected, report = out.with_suffix(".rejected.csv"), out.with_suffix(".html")
-    _check_free(out, (rejected, *([report] if values.report else [])), values.overwrite)
+    beside = (rejected, *([report] if values.report else []))
+    if any(path.exists() for path in (out, *beside)):
+        check_apart((out, *beside), _sources(values), error=CohortError)
+    _check_free(out, beside, values.overwrite)
 
     from tqdm import tqdm
 
@@ -148,6 +153,20 @@ def _check_free(out: pathlib.Path, beside: tuple[pathlib.Path, ...], overwrite: 
             raise CohortError(f"{path}: is a folder, expected the name of a file to write. Choose another --out.")
         if path.exists() and not overwrite:
             raise CohortError(f"{path}: is already there. Choose another --out, or give --overwrite to replace it.")
+
+
+def _sources(values: flags.FlagValues) -> dict[str, list[str]]:
+    """The files that are read, by the flag that names them."""
+    from pat_keras.data.readers.device_files import find_device_files
+    from pat_keras.data.readers.raw_files import find_files
+    from pat_keras.data.readers.table import SUFFIXES
+
+    raw = [values.raw] if pathlib.Path(values.raw).is_file() else []  # of a folder, only what is read
+    if values.source == "csv":
+        raw += [file.where for file in find_files(values.raw, SUFFIXES, values.files)[0]]
+    elif values.source in DEVICES:
+        raw += [file.where for file in find_device_files(values.raw, DEVICES[values.source].patterns)]
+    return {"--raw": raw, "--labels": given(values.labels), "--days_table": given(values.days_table)}
 
 
 def _open_study(values: flags.FlagValues) -> Study:

@@ -152,3 +152,41 @@ def test_a_value_that_is_there_too_often_is_told(tmp_path, capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert "warning: 60 minutes of 1 people are 9,999 " in told and "by --missing_values" in told
     assert "60 minutes of 1 people are 9,999 " in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+def test_what_is_read_is_never_replaced(tmp_path, monkeypatch, capsys):
+    """Neither by the cohort nor by what lies beside it; names that only go to the same file count, too."""
+    monkeypatch.chdir(tmp_path)
+    raw = tmp_path / "raw"
+    frame = pl.DataFrame({"timestamp": times(9 * 1440), "activity": [n % 50 for n in range(9 * 1440)]})
+    raw.mkdir()
+    frame.write_parquet(raw / "p1.parquet")
+    frame.write_csv(raw / "p2.rejected.csv")
+    labels = write(tmp_path / "l.rejected.csv", "participant_id,ill\np1,1\n")
+    days = write(tmp_path / "d.rejected.csv", "participant_id,days\np1,8\n")
+    files = [raw / "p1.parquet", raw / "p2.rejected.csv", labels, days]
+    before = [file.read_bytes() for file in files]
+    given = [f"--labels={labels}", f"--days_table={days}"]
+    cases = [
+        ("raw/p1.parquet", "raw", "--raw"),
+        ("raw/../raw/p1.parquet", "raw/*", "--raw"),
+        ("raw/p1.parquet", "raw/p1.parquet", "--raw"),
+        ("raw/p2.parquet", "raw", "--raw"),
+        ("l.parquet", "raw", "--labels"),
+        ("d.parquet", "raw", "--days_table"),
+    ]
+    for out, place, flag in cases:
+        for more in ("--overwrite", "--nooverwrite", "--noreport"):
+            assert run("--source=csv", f"--raw={place}", *given, f"--out={out}", more) == 2
+            assert f"is read by the same command ({flag}: " in paragraph(capsys)
+    assert [file.read_bytes() for file in files] == before
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(files)
+
+
+def test_a_cohort_beside_the_recordings_can_be_replaced(tmp_path):
+    """In the folder of --raw, but not among what is read of it."""
+    raw = write_all(tmp_path / "raw", {"p1.csv": plain(9 * 1440), "p2.csv": plain(9 * 1440)})
+    flags = ("--source=csv", f"--raw={raw}", "--files=p?.csv", f"--out={raw / 'all.parquet'}")
+    assert run(*flags) == 0
+    assert run(*flags) == 2
+    assert run(*flags, "--overwrite") == 0
