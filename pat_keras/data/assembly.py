@@ -72,7 +72,10 @@ def assemble(
     for item in progress(study.recordings):
         person = item.participant_id
         if person in read:
-            raise CohortError(f"{study.name}: participant {person} is there twice. Take one of the recordings away.")
+            raise CohortError(
+                f"{study.name}: participant {person} is there twice, expected everybody once. Join the recordings of "
+                "one person into one, or give different people different ids."
+            )
         read.add(person)
         if isinstance(item, Rejection):
             by_reader.append(item)

@@ -6,6 +6,7 @@ import pytest
 
 from pat_keras.apps import prepare
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.splits import holdout
 from tests.data.readers.plain_tables import START, plain, table_text, times, write, write_all
 
 
@@ -190,3 +191,26 @@ def test_a_cohort_beside_the_recordings_can_be_replaced(tmp_path):
     assert run(*flags) == 0
     assert run(*flags) == 2
     assert run(*flags, "--overwrite") == 0
+
+
+def test_visits_of_one_person_stay_one_person(tmp_path, capsys):
+    """Their windows are numbered on, and no split parts them."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for who in "abcdefgh":
+        for visit in (2, 10):  # by name, 10 comes before 2
+            moments = times(9 * 1440, START.replace(month=visit))
+            rows = [f"{who},{at},{n}" for at, n in zip(moments, rng.integers(1, 900, len(moments)), strict=True)]
+            files[f"{who}_{visit}.csv"] = "participant_id,timestamp,activity\n" + "\n".join(rows) + "\n"
+    raw, out = write_all(tmp_path / "raw", files), tmp_path / "c.parquet"
+    assert run("--source=csv", f"--raw={raw}", f"--out={out}") == 2
+    assert "--id_column=participant_id" in paragraph(capsys)
+    assert run("--source=csv", f"--raw={raw}", f"--out={out}", "--id_column=participant_id") == 0
+    cohort = Cohort.read(out)
+    assert cohort.table["participant_id"].to_list() == sorted([*"abcdefgh"] * 2)
+    assert cohort.table["window"].to_list() == [0, 1] * 8
+    assert cohort.table["start"].dt.month().to_list() == [2, 10] * 8
+    assert cohort.metadata["funnel"][0]["people"] == 8
+    who = cohort.participant_id
+    split = holdout(who, np.arange(16) // 2 % 2, validation_fraction=0.3, test_fraction=0.3, seed=0)
+    assert len(split.test) and not {*who[split.test]} & {*who[split.train], *who[split.validation]}

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
+from pat_keras.data.joining import join_recordings
 from pat_keras.data.readers.local_time import localise, put_in_order
 from pat_keras.data.readers.raw_files import RawFile, find_files
 from pat_keras.data.readers.study import Rejection, Study
@@ -33,7 +34,8 @@ def read_tables(
 
     Args:
         raw: a file, a folder, a zip, or a pattern of names. The name of a file without its ending is the
-            participant_id, unless the configuration names a column.
+            participant_id, unless the configuration names a column; recordings of one person from several files are
+            then joined, and all files are read before the first recording comes.
         config: what is known of the files; None finds out everything.
         files: pattern of names within a folder or zip.
         name: of the study.
@@ -47,7 +49,7 @@ def read_tables(
     """
     config = config or TableConfig()
     found, left_out = find_files(raw, SUFFIXES, files)
-    if config.id_column is None:
+    if not config.id_column:
         _check_names(found)
     tables = _Tables(config, found)
     at, first = tables.first()
@@ -55,7 +57,7 @@ def read_tables(
     if left_out:
         shown = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
         reading["files"] += f"; {len(left_out):,} others left out: {shown}"
-    one_file = len(found) == 1 and config.id_column is not None
+    one_file = len(found) == 1 and bool(config.id_column)
     return Study(
         name=name,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
@@ -91,6 +93,7 @@ class _Tables:
         self._files = files
         self._bad: list[Rejection] = []
         self._settled: dict[tuple[str, ...], tuple[str, str]] = {}  # see `read_samples`
+        self._ids: dict[tuple[str, str], str] = {}  # (column, id) -> the file that has no other in it
 
     def first(self) -> tuple[int, Samples]:
         """The first file that can be read, and its number."""
@@ -102,7 +105,13 @@ class _Tables:
         raise RecordingError(f"none of the {len(self._files)} files can be read. The first: {self._bad[0].detail}")
 
     def recordings(self, at: int, first: Samples, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
-        """Everybody of all files, in their order; `first` is file number `at`. Fills `reading` at the end."""
+        """Everybody of all files, once, in their order; `first` is file number `at`. Fills `reading` at the end."""
+        items = self._items(at, first, reading)
+        one_file_each = not self._config.id_column or len(self._files) == 1
+        return items if one_file_each else self._joined(items, reading)
+
+    def _items(self, at: int, first: Samples, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
+        """What each file has of each person. Fills `reading` at the end."""
         yield from self._bad
         found: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         done: collections.Counter[str] = collections.Counter()
@@ -122,11 +131,50 @@ class _Tables:
         reading.update({name: _counted(texts) for name, texts in found.items()})
         reading.update({f"samples {what}": f"{number:,}" for what, number in done.items()})
 
+    def _joined(
+        self, items: Iterator[Recording | Rejection], reading: dict[str, str]
+    ) -> Iterator[Recording | Rejection]:
+        """Everybody once: recordings of a person as one; a person of whom a part can't be used, as a rejection."""
+        parts: dict[str, list[Recording | Rejection]] = collections.defaultdict(list)
+        for item in items:
+            parts[item.participant_id].append(item)
+        several = sum(len(of_person) > 1 for of_person in parts.values())
+        if several:
+            reading["several files of a person"] = f"{several:,} people; their recordings are joined in order of time"
+        for person in list(parts):
+            yield self._whole(person, parts.pop(person))
+
+    def _whole(self, person: str, parts: list[Recording | Rejection]) -> Recording | Rejection:
+        if len(parts) == 1:
+            return parts[0]
+        for part in parts:
+            if isinstance(part, Rejection):
+                return Rejection(person, part.reason, f"{part.detail} (one of {len(parts)} files of this person)")
+        try:
+            return join_recordings([part for part in parts if isinstance(part, Recording)])
+        except RecordingError as error:
+            if self._config.on_bad_file == "error":
+                raise
+            return Rejection(person, _REJECTED, str(error))
+
     def _open(self, file: RawFile) -> Samples | Rejection:
         try:
-            return read_samples(file, self._config, self._files, self._settled)
+            samples = read_samples(file, self._config, self._files, self._settled)
+            self._check_ids(samples)
+            return samples
         except RecordingError as error:
             return self._bad_file(file, error)
+
+    def _check_ids(self, samples: Samples) -> None:
+        """Two files that name one person are not two people: splits would put a person into training and test."""
+        for (column, one), where in [(key, self._ids.setdefault(key, samples.where)) for key in samples.ids.items()]:
+            if where != samples.where:
+                raise RecordingError(
+                    f"{samples.where}: its column {column!r} is {one!r} in every row, as that of {where} is; expected "
+                    "ids that differ, since without --id_column each file counts as another person. If both are of "
+                    f"one person, give --id_column={column}: recordings of a person are joined. If they are of "
+                    "different people, give --id_column= with nothing after it: the names of the files are the ids."
+                )
 
     def _bad_file(self, file: RawFile, error: RecordingError) -> Rejection:
         if self._config.on_bad_file == "error":

@@ -227,14 +227,15 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
     Raises:
         RecordingError: if the column of ids is not there or has holes; or if none is named and one seems to be there.
     """
-    if config.id_column is None:
-        for name in table.columns.columns:
-            ids = table.columns[name]
-            if _is_id(name) and name not in time_columns and 1 < ids.n_unique() <= len(ids) // 10:
-                raise RecordingError(
-                    f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
-                    f"of several people. Give --id_column={name}; if it is one person's file, take the column away."
-                )
+    for name in _id_columns(table, config, time_columns):
+        ids = table.columns[name]
+        if 1 < ids.n_unique() <= len(ids) // 10:
+            raise RecordingError(
+                f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
+                f"of several people. Give --id_column={name}; if every file is one person's, take the column away, or "
+                "give --id_column= with nothing after it."
+            )
+    if not config.id_column:
         return pl.Series("person", [stem]).new_from_index(0, len(table.lines))
     if config.id_column not in table.columns.columns:
         raise _lacking(table, config.id_column, "id_column")
@@ -247,6 +248,26 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
             f"expected the id of a person ({len(missing)} such lines). Fill it in or remove the line."
         )
     return ids.alias("person")
+
+
+def single_ids(table: Table, config: TableConfig, taken: Sequence[str]) -> dict[str, str]:
+    """Column of ids -> the one id in it, of a file that is to be one person's: two files with one id are of one person.
+
+    Empty if a column of ids is named, or none is to be looked at.
+    """
+    found = {}
+    for name in _id_columns(table, config, taken):
+        ids = id_texts(table.columns[name]).unique().drop_nulls()
+        ids = ids.filter(~ids.str.to_lowercase().is_in(list(MISSING)))
+        if len(ids) == 1:
+            found[name] = ids[0]
+    return found
+
+
+def _id_columns(table: Table, config: TableConfig, taken: Sequence[str]) -> list[str]:
+    """Columns whose names are those of ids, if the names of files are taken for them."""
+    names = table.columns.columns if config.id_column is None else ()
+    return [name for name in names if _is_id(name) and name not in taken]
 
 
 def id_texts(ids: pl.Series) -> pl.Series:

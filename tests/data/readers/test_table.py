@@ -329,6 +329,67 @@ def test_a_bad_person_of_a_long_file_is_rejected_alone(tmp_path):
         items(path, id_column="id")
 
 
+def visit(who, start, n=200, column="participant_id", times_=None):
+    """A file of one person, who is named in every row."""
+    rows = [f"{who},{moment},{number % 50}" for number, moment in enumerate(times_ or times(n, start))]
+    return f"{column},timestamp,activity\n" + "\n".join(rows) + "\n"
+
+
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.mark.parametrize("column", ["participant_id", "SUBJECT", "id"])
+def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
+    files = {f"P0{k}_visit{v}.csv": visit(f"P0{k}", START + v * DAY, column=column) for k in (1, 2) for v in (1, 2)}
+    raw = write_all(tmp_path / "raw", files)
+    words = rf"P01_visit2\.csv: its column '{column}' is 'P01' in every row, as that of .*P01_visit1\.csv is"
+    with pytest.raises(RecordingError, match=rf"{words}.*--id_column={column}: .*--id_column= with nothing"):
+        items(raw)
+    _, made = items(raw, on_bad_file="reject")
+    assert [type(item) for item in made] == [Recording, Rejection] * 2  # nobody is there as two people
+    study, made = items(raw, id_column=column)
+    assert [(item.participant_id, len(item)) for item in made] == [(who, 1440 + 200) for who in ("P01", "P02")]
+    assert study.reading["several files of a person"] == "2 people; their recordings are joined in order of time"
+    _, made = items(raw, id_column="")
+    assert [item.participant_id for item in made] == [name[:-4] for name in sorted(files)]
+
+
+def test_what_names_nobody_is_no_id(tmp_path):
+    """Blanks, another id in each file, and the columns that are read."""
+    for column, whose in (("id", ("", "")), ("id", ("na", "NA")), ("id", ("1", "2")), ("device", ("x", "x"))):
+        texts = {f"{name}.csv": visit(who, START, column=column) for name, who in zip("ab", whose, strict=True)}
+        assert len(items(write_all(tmp_path / "raw", texts), value_column="activity")[1]) == 2
+    several = visit("x", START).replace("x,", "y,", 100)
+    assert len(items(write(tmp_path / "s.csv", several), id_column="")[1]) == 1
+    with pytest.raises(RecordingError, match=r"Give --id_column=participant_id; .* or give --id_column= with nothing"):
+        items(tmp_path / "s.csv")
+
+
+def test_files_of_a_person_are_joined_in_order_of_time(tmp_path):
+    files = {"x10.csv": visit("a", START + 2 * DAY), "x2.csv": visit("b", START), "x9.csv": visit("a", START)}
+    _, (a, b) = items(write_all(tmp_path / "raw", files), id_column="participant_id")
+    values = np.arange(200) % 50
+    assert (a.participant_id, a.start, len(a), b.participant_id) == ("a", START, 2 * 1440 + 200, "b")
+    np.testing.assert_array_equal(a.activity[:200], values)
+    np.testing.assert_array_equal(a.activity[-200:], values)
+    assert np.isnan(a.activity[200:-200]).all()
+
+
+def test_files_of_a_person_that_can_not_be_joined(tmp_path):
+    later = START + datetime.timedelta(minutes=150)
+    files = {"1.csv": visit("a", START), "2.csv": visit("a", later), "3.csv": visit("b", START)}
+    raw = write_all(tmp_path / "raw", files)
+    with pytest.raises(RecordingError, match=r"2\.csv: .* overlaps with the one in .*1\.csv: both hold .* .50 min"):
+        items(raw, id_column="participant_id")
+    _, made = items(raw, id_column="participant_id", on_bad_file="reject")
+    assert [(item.participant_id, type(item)) for item in made] == [("a", Rejection), ("b", Recording)]
+    assert "overlaps with the one in" in made[0].detail
+    write(raw / "2.csv", visit("a", later + DAY, 1))
+    _, made = items(raw, id_column="participant_id")
+    assert (made[0].reason, len(made)) == ("fewer than two samples", 2)
+    assert made[0].detail.endswith("2.csv (one of 2 files of this person)")
+
+
 # Real files
 
 
