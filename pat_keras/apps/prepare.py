@@ -14,7 +14,7 @@ import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -222,8 +222,6 @@ def _write(assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path, overwr
 
 
 def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path) -> str:
-    from pat_keras.data.top_values import words_of
-
     cohort = assembly.cohort
     windows = cohort.metadata["windows"]
     lines = ["", f"{study.name:<72}{'people':>8}"]
@@ -256,14 +254,21 @@ def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: path
             f"{ceiling['minutes']:,} minutes of {ceiling['people']:,} people are at the device's ceiling of "
             f"{ceiling['value']:,} {study.unit}; they are kept as they are"
         )
-    if cohort.metadata["largest_too_often"]:
-        words = words_of(cohort.metadata["largest_too_often"], study.unit)
+    for words in _warnings(cohort.metadata):
         lines += textwrap.wrap(f"warning: {words}", 110, subsequent_indent=" " * 4)
     lines += ["", *_label_lines(assembly), ""]
     lines += [f"cohort:   {out} ({out.stat().st_size / 1e6:.1f} MB)", f"rejected: {rejected}"]
     for name, text in (("terms:", study.terms), ("cite:", study.citation)):
         lines += textwrap.wrap(text, 110, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
     return "\n".join(lines)
+
+
+def _warnings(metadata: dict[str, Any]) -> list[str]:
+    """What may be wrong with the values, though they can be read."""
+    from pat_keras.data import mixed_units, top_values
+
+    words = {"largest_too_often": top_values.words_of, "mixed_units": mixed_units.words_of}
+    return [say(metadata[name], metadata["unit"]) for name, say in words.items() if metadata[name]]
 
 
 def _label_lines(assembly: Assembly) -> list[str]:

@@ -16,6 +16,7 @@ import polars as pl
 
 from pat_keras.data.account import Account, Accountant
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.mixed_units import MeanLevels
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
 from pat_keras.data.top_values import TopValues
@@ -64,7 +65,7 @@ def assemble(
     if label is not None and label not in columns:
         raise LabelError(f"{study.name}: there is no label {label!r}, expected one of {', '.join(columns)}.")
     labelled = set(study.people.drop_nulls(label)["participant_id"]) if label else set()
-    store = _Store(config.days * DAY_MINUTES, study.ceiling)
+    store = _Store(config.days * DAY_MINUTES, study)
     by_reader: list[Rejection] = []
     by_windows: list[Rejection] = []
     by_label: list[Rejection] = []
@@ -122,6 +123,7 @@ def _metadata(
         },
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "largest_too_often": store.top_values.too_often() if study.ceiling is None else None,
+        "mixed_units": store.mean_levels.two_units(),
         "reading": dict(study.reading),
         "funnel": funnel,
     }
@@ -130,7 +132,7 @@ def _metadata(
 class _Store:
     """Windows as they come, in one array that grows in place: a list, stacked at the end, would need it twice."""
 
-    def __init__(self, length: int, ceiling: float | None) -> None:
+    def __init__(self, length: int, study: Study) -> None:
         self.rows: list[dict[str, Any]] = []
         self.passed_over: collections.Counter[str] = collections.Counter()
         self.filled_minutes = 0
@@ -140,7 +142,8 @@ class _Store:
         self.ceiling_minutes = 0
         self.ceiling_people = 0
         self.top_values = TopValues()
-        self._ceiling = math.inf if ceiling is None else ceiling  # no recording holds an infinite value
+        self.mean_levels = MeanLevels(study.unit)
+        self._ceiling = math.inf if study.ceiling is None else study.ceiling  # no recording holds an infinite value
         self._activity = np.empty((64, length), dtype=np.float32)
 
     def add(self, recording: Recording, windows: Windows) -> None:
@@ -157,6 +160,7 @@ class _Store:
         self.filled_minutes += windows.filled_minutes
         self.filled_people += windows.filled_minutes > 0
         self.top_values.add(windows.activity)
+        self.mean_levels.add(windows.activity)
         at_ceiling = int(np.count_nonzero(windows.activity >= self._ceiling))
         self.ceiling_minutes += at_ceiling
         self.ceiling_people += at_ceiling > 0

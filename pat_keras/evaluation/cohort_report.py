@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pat_keras._version import __version__
+from pat_keras.data import mixed_units
 from pat_keras.data.account import Account, label_counts
 from pat_keras.data.assembly import Assembly
 from pat_keras.data.cohort import Cohort
@@ -196,6 +197,8 @@ def _choices(metadata: dict[str, Any]) -> str:
         parts.append(page.paragraph(f"{words}{ceiling['value']:,} {metadata['unit']}; they are kept as they are."))
     if metadata.get("largest_too_often"):
         parts.append(page.paragraph(words_of(metadata["largest_too_often"], metadata["unit"])))
+    if metadata.get("mixed_units"):
+        parts.append(page.paragraph(f"Warning: {mixed_units.words_of(metadata['mixed_units'], metadata['unit'])}"))
     if metadata["reading"]:
         parts.append(page.table("How the files were read", ["What", "How"], list(metadata["reading"].items())))
     return "".join(parts)

@@ -214,3 +214,21 @@ def test_visits_of_one_person_stay_one_person(tmp_path, capsys):
     who = cohort.participant_id
     split = holdout(who, np.arange(16) // 2 % 2, validation_fraction=0.3, test_fraction=0.3, seed=0)
     assert len(split.test) and not {*who[split.test]} & {*who[split.train], *who[split.validation]}
+
+
+def test_g_and_mg_under_one_name_are_told(tmp_path, capsys):
+    values = np.random.default_rng(0).gamma(0.4, 115.0, (6, 2 * 1440 + 930))
+    values[:3] /= 1000
+    files = {
+        f"{number}.csv": table_text(times(len(row)), [f"{value:.5g}" for value in row], header="timestamp,ENMO")
+        for number, row in enumerate(values)
+    }
+    flags = ("--source=csv", f"--raw={write_all(tmp_path / 'raw', files)}", "--window_days=2", "--overwrite")
+    assert run(*flags, f"--out={tmp_path / 'c.parquet'}") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "warning: the mean ENMO of 3 people is about " in told and "such as g and mg, may be mixed" in told
+    assert "Warning: the mean ENMO of 3 people is about " in (tmp_path / "c.html").read_text(encoding="utf-8")
+    assert Cohort.read(tmp_path / "c.parquet").metadata["mixed_units"]["people_high"] == 3
+    assert run(*flags, "--files=[012].csv", f"--out={tmp_path / 'c.parquet'}") == 0
+    assert "warning" not in capsys.readouterr().out
+    assert Cohort.read(tmp_path / "c.parquet").metadata["mixed_units"] is None
