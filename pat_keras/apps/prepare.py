@@ -108,7 +108,8 @@ def prepare(values: flags.FlagValues) -> None:
     config = window_config(values)
     out = pathlib.Path(values.out)
     rejected, report = out.with_suffix(".rejected.csv"), out.with_suffix(".html")
-    beside = (rejected, *([report] if values.report else []))
+    stale = not values.report and _is_report(report)  # of the cohort that is replaced, or was taken away
+    beside = (rejected, *([report] if values.report or stale else []))
     if any(path.exists() for path in (out, *beside)):
         check_apart((out, *beside), _sources(values), error=CohortError)
     _check_free(out, beside, values.overwrite)
@@ -134,6 +135,8 @@ def prepare(values: flags.FlagValues) -> None:
         ),
     )
     _write(assembly, out, rejected, values.overwrite)
+    if stale:
+        report.unlink()
     if values.report:
         from pat_keras.evaluation.cohort_report import write_cohort_report
 
@@ -142,6 +145,19 @@ def prepare(values: flags.FlagValues) -> None:
     print(_summary(study, assembly, out, rejected))
     if values.report:
         print(f"report:   {report}")
+    elif stale:
+        print(f"report:   none (--noreport); {report}, which was of an earlier cohort, is removed")
+    elif report.exists():
+        print(f"report:   none (--noreport); {report} is no report of pat-prepare, and stays as it is")
+
+
+def _is_report(path: pathlib.Path) -> bool:
+    """Whether a file is a page that this command wrote: nothing that somebody made by hand is removed."""
+    if not path.is_file():
+        return False
+    from pat_keras.evaluation.cohort_report import CLOSING
+
+    return CLOSING.encode() in path.read_bytes()
 
 
 def _check_free(out: pathlib.Path, beside: tuple[pathlib.Path, ...], overwrite: bool) -> None:

@@ -56,6 +56,8 @@ _RULES = {
     "choi": "Non-wear: Choi L et al., Med Sci Sports Exerc 43(2), 2011, 357-364.",
 }
 
+CLOSING = "of the cohort with the content hash"  # in every such page, and in no other
+
 
 def write_cohort_report(
     path: str | os.PathLike[str], assembly: Assembly, rejected_name: str, overwrite: bool = False
@@ -93,7 +95,7 @@ def render(assembly: Assembly, rejected_name: str) -> str:
     read = next(step["people"] for step in metadata["funnel"] if step["step"] == "read")
     lead = f"{cohort.n_people:,} of {read:,} people kept, with {cohort.n_windows:,} "
     lead += f"{'window' if cohort.n_windows == 1 else 'windows'} of {metadata['windows']['days']} days."
-    closing = f"Written by pat_keras {__version__} of the cohort with the content hash {cohort.content_hash()[:16]}. "
+    closing = f"Written by pat_keras {__version__} {CLOSING} {cohort.content_hash()[:16]}. "
     closing += "For research; no medical device."
     return page.page(f"{metadata['source']}: a cohort of actigraphy", page.paragraph(lead, "lead"), sections, closing)
 

@@ -232,3 +232,26 @@ def test_g_and_mg_under_one_name_are_told(tmp_path, capsys):
     assert run(*flags, "--files=[012].csv", f"--out={tmp_path / 'c.parquet'}") == 0
     assert "warning" not in capsys.readouterr().out
     assert Cohort.read(tmp_path / "c.parquet").metadata["mixed_units"] is None
+
+
+def test_no_report_of_another_cohort_stays_beside_a_new_one(tmp_path, capsys):
+    raw = write(tmp_path / "raw" / "1.csv", plain(9 * 1440))
+    out, report = tmp_path / "c.parquet", tmp_path / "c.html"
+    flags = ("--source=csv", f"--raw={raw}", f"--out={out}")
+    assert run(*flags) == 0
+    page = report.read_bytes()
+    for taken in (out, out.with_suffix(".rejected.csv")):
+        taken.unlink()
+    assert run(*flags, "--noreport") == 2  # the page would be taken for one of the new cohort
+    assert "c.html: is already there" in paragraph(capsys)
+    assert report.read_bytes() == page and not out.exists()
+    assert run(*flags, "--noreport", "--overwrite", "--window_days=99") == 2
+    assert report.read_bytes() == page  # nothing was written, nothing is removed
+    capsys.readouterr()
+    assert run(*flags, "--noreport", "--overwrite") == 0
+    assert f"{report}, which was of an earlier cohort, is removed" in capsys.readouterr().out
+    assert not report.exists()
+    report.write_text("<p>My own page about the cohort.")
+    assert run(*flags, "--noreport", "--overwrite") == 0
+    assert f"{report} is no report of pat-prepare, and stays as it is" in capsys.readouterr().out
+    assert report.read_text() == "<p>My own page about the cohort."
