@@ -20,7 +20,7 @@ from pat_keras.data.mixed_units import MeanLevels
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
 from pat_keras.data.top_values import TopValues
-from pat_keras.data.windows import DAY_MINUTES, WindowConfig, Windows, cut_windows
+from pat_keras.data.windows import DAY_MINUTES, MINUTES_MISSING, WindowConfig, Windows, cut_windows
 from pat_keras.errors import CohortError, LabelError
 
 Item = Recording | Rejection
@@ -92,14 +92,28 @@ def assemble(
     rejections = by_reader + by_windows + by_label
     funnel = _funnel(len(read), rejections)
     if not store.rows:
-        why = "; ".join(f"{step['people']} rejected: {step['reason']}" for step in funnel[1:-1])
-        raise CohortError(f"{study.name}: nobody is left ({len(read)} read; {why}). Choose other windows or labels.")
+        raise _nobody_left(study.name, funnel)
     kept = len({row["participant_id"] for row in store.rows})
     if kept != funnel[-1]["people"]:
         raise RuntimeError(f"{len(read)} people read, but {kept} kept and {len(rejections)} rejected")
     metadata = _metadata(study, config, label, store, funnel)
     cohort = _with_groups(Cohort(store.activity(), _table(store.rows, study), metadata))
     return Assembly(cohort, rejections, store.accountant.account())
+
+
+def _nobody_left(name: str, funnel: list[dict[str, Any]]) -> CohortError:
+    why = "; ".join(f"{step['people']} rejected: {step['reason']}" for step in funnel[1:-1])
+    gaps = any(MINUTES_MISSING in step["reason"] for step in funnel)
+    return CohortError(
+        f"{name}: nobody is left ({funnel[0]['people']} read; {why}). "
+        + (
+            "A window may miss more minutes by --max_missing, a share such as 0.1; pat-finetune and pat-embed then "
+            "need --missing=mask. Or choose"
+            if gaps
+            else "Choose"
+        )
+        + " other windows or labels."
+    )
 
 
 def _metadata(
