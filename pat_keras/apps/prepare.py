@@ -207,7 +207,8 @@ def _open_source(values: flags.FlagValues) -> Study:
     if values.source == "csv":
         from pat_keras.data.readers.table import read_tables
 
-        return read_tables(values.raw, table_config(values), files=values.files)
+        others = {f"--{name}": values[name].value for name in ("labels", "days_table") if values[name].value}
+        return read_tables(values.raw, table_config(values), files=values.files, others=others)
     if values.source in DEVICES:
         from pat_keras.data.readers.device_study import read_devices
 

@@ -255,3 +255,28 @@ def test_no_report_of_another_cohort_stays_beside_a_new_one(tmp_path, capsys):
     assert run(*flags, "--noreport", "--overwrite") == 0
     assert f"{report} is no report of pat-prepare, and stays as it is" in capsys.readouterr().out
     assert report.read_text() == "<p>My own page about the cohort."
+
+
+def test_labels_among_the_recordings_are_named(tmp_path, capsys):
+    raw = write_all(tmp_path / "raw", {"1.csv": plain(9 * 1440), "2.csv": plain(9 * 1440)})
+    labels = write(raw / "labels.csv", "participant_id,ill\n1,1\n2,0\n")
+    flags = ("--source=csv", f"--raw={raw}", f"--labels={labels}", f"--out={tmp_path / 'c.parquet'}")
+    assert run(*flags) == 2
+    assert "labels.csv: is the file given as --labels, and lies among the recordings" in paragraph(capsys)
+    assert run(*flags, "--files=?.csv") == 0
+    days = write(raw / "days.csv", "participant_id,days\n1,7\n2,7\n")
+    assert run(*flags, "--files=[d12]*.csv", f"--days_table={days}", "--overwrite") == 2
+    assert "days.csv: is the file given as --days_table" in paragraph(capsys)
+
+
+def test_nobody_left_for_missing_minutes_names_the_flag(tmp_path, capsys):
+    rows = plain(9 * 1440).splitlines()
+    raw = write(tmp_path / "raw" / "1.csv", "\n".join(row for at, row in enumerate(rows) if at % 1440 != 700))
+    flags = ("--source=csv", f"--raw={raw}", f"--out={tmp_path / 'c.parquet'}")
+    assert run(*flags) == 2
+    told = paragraph(capsys)
+    assert "1 rejected: some minutes missing in every window" in told and "--max_missing" in told
+    assert "--missing=mask" in told
+    assert run(*flags, "--window_days=30") == 2
+    assert "--max_missing" not in paragraph(capsys)
+    assert run(*flags, "--max_missing=0.1") == 0

@@ -48,6 +48,9 @@ _ID = re.compile(
     rf"(p|pp|u|sub|case|client|record|study|{_PERSON})?id|({_PERSON})(no|nr|num|number|code|key|name)?|seqn|ppn"
 )
 UNKNOWN_UNIT = "unknown unit"
+# Keys of the metadata of Parquet files that are written here, and what these are; how a list beside them begins.
+_OURS = {"pat_keras": "a cohort, as pat-prepare makes them", "pat_keras_embeddings": "a table of pat-embed"}
+_REJECTED = b"participant_id,reason,detail\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +80,8 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
     """
     data = file.read()
     if file.suffix != ".parquet":
+        if data.startswith(_REJECTED):
+            raise _our_own(file.where, "a list of who was rejected by pat-prepare")
         text = read_text(data, config, file.where)
         kinds = {name: kinds_of(_sample(text.rows[name]), config.missing_values) for name in text.columns}
         names = ", ".join(text.columns)
@@ -88,6 +93,9 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
         }
         return Table(file.where, text.rows, text.lines, kinds, findings)
     try:
+        ours = _OURS.keys() & pl.read_parquet_metadata(io.BytesIO(data))
+        if ours:
+            raise _our_own(file.where, _OURS[min(ours)])
         columns = pl.read_parquet(io.BytesIO(data))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise RecordingError(
@@ -99,6 +107,14 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
     lines = pl.Series("line", range(1, len(columns) + 1), dtype=pl.Int64)
     kinds = {column.name: _kind_of_typed(column, config) for column in columns}
     return Table(file.where, columns, lines, kinds, {"columns": ", ".join(columns.columns)})
+
+
+def _our_own(where: str, what: str) -> RecordingError:
+    """What this package writes is no recording, though it lies among them where --out is in their folder."""
+    return RecordingError(
+        f"{where}: is {what}, not a recording; expected recordings alone. Move it to another folder with what lies "
+        "beside it, or name the recordings by --files, or by a pattern as --raw."
+    )
 
 
 def _sample(column: pl.Series) -> list[str]:

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pat_keras.data.cohort import Cohort
 from pat_keras.data.readers.study import Rejection
 from pat_keras.data.readers.table import read_tables
 from pat_keras.data.readers.table_config import TableConfig
@@ -388,6 +389,73 @@ def test_files_of_a_person_that_can_not_be_joined(tmp_path):
     _, made = items(raw, id_column="participant_id")
     assert (made[0].reason, len(made)) == ("fewer than two samples", 2)
     assert made[0].detail.endswith("2.csv (one of 2 files of this person)")
+
+
+def test_what_pat_keras_wrote_among_recordings_is_named(tmp_path):
+    raw = write_all(tmp_path / "raw", {"a.csv": plain(), "b.csv": plain()})
+    Cohort.from_arrays(np.ones((2, 1440))).write(raw / "all.parquet")
+    with pytest.raises(RecordingError, match=r"all\.parquet: is a cohort, as pat-prepare makes them, not a recording"):
+        items(raw)
+    assert len(items(raw, "?.csv")[1]) == 2
+    pl.DataFrame({"x": [1]}).write_parquet(raw / "all.parquet", metadata={"pat_keras_embeddings": "{}"})
+    with pytest.raises(RecordingError, match=r"all\.parquet: is a table of pat-embed, .* by --files"):
+        items(raw)
+    (raw / "all.parquet").unlink()
+    write(raw / "c.rejected.csv", "participant_id,reason,detail\n1,why,\n")
+    with pytest.raises(RecordingError, match=r"c\.rejected\.csv: is a list of who was rejected"):
+        items(raw)
+
+
+GRIDS = {
+    "drift": ([60.0 + (number > 99) for number in range(199)], "floor"),
+    "a clock that is late": ([60.0 if number % 3 else 61.0 for number in range(100)], "floor"),
+    "started anew": ([80.0 if number == 99 else 60.0 for number in range(199)], "floor"),
+    "jitter": ([60 + 0.4 * (-1) ** number for number in range(199)], "floor"),
+    "jitter, mostly longer": ([60.3 if number % 3 else 59.4 for number in range(199)], "round"),
+    "jitter about the minute": ([60 - 0.4 * (-1) ** number for number in range(199)], "round"),
+}
+
+
+@pytest.mark.parametrize("case", GRIDS)
+def test_the_way_onto_the_grid_works(tmp_path, case):
+    steps, way = GRIDS[case]
+    moments = pl.Series([START + datetime.timedelta(seconds=passed) for passed in np.cumsum([0.0, *steps])])
+    values = list(range(len(moments)))
+    frame = pl.DataFrame({"timestamp": moments.cast(pl.Datetime("us")), "activity": values})
+    frame.write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(RecordingError, match=rf"(number of|expected) 60 s.* in pandas by \.dt\.{way}\('60s'\)") as told:
+        items(tmp_path / "a.parquet")
+    assert "--epoch_length" not in str(told.value) and "twice" not in str(told.value)
+    onto = {"floor": pl.col("timestamp").dt.truncate("60s"), "round": pl.col("timestamp").dt.round("60s")}[way]
+    frame.with_columns(onto).write_parquet(tmp_path / "a.parquet")
+    recording = one(tmp_path / "a.parquet")[1]
+    np.testing.assert_array_equal(recording.activity[~np.isnan(recording.activity)], values)
+    assert recording.start == START
+
+
+def test_a_wrong_epoch_length_is_told(tmp_path):
+    raw = write(tmp_path / "a.csv", plain(step=30))
+    with pytest.raises(
+        RecordingError, match=r"30 s apart .median.: leave --epoch_length out, or give --epoch_length=30"
+    ):
+        items(raw, epoch_length=60)
+
+
+@pytest.mark.parametrize("american", [slice(0, 3 * 1440), slice(1440, 5 * 1440)])
+def test_a_mix_of_orders_of_day_and_month_is_told(tmp_path, american):
+    """As a spreadsheet makes it, which takes 12/03 for a day of December and writes it in its own way."""
+    moments = times(6 * 1440, datetime.datetime(2024, 3, 10))
+    texts = [f"{moment:%d/%m/%Y %H:%M}" for moment in moments]
+    for number in range(*american.indices(len(texts))):
+        if moments[number].day <= 12:
+            texts[number] = f"{moments[number]:%m/%d/%Y %H:%M}"
+    rows = [f"{text},{number}" for number, text in enumerate(texts)]
+    path = write(tmp_path / "a.csv", "timestamp,activity\n" + "\n".join(rows))
+    with pytest.raises(
+        RecordingError, match=r"a mix of day-first and month-first dates.*would keep wrong dates"
+    ) as told:
+        items(path)
+    assert "2024-03-13 00:00:00 would follow 2024-03-12 23:59:00" in str(told.value)
 
 
 # Real files
