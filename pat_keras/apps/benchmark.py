@@ -23,6 +23,7 @@ from absl import flags
 
 from pat_keras.apps import cli
 from pat_keras.apps.inputs import warn
+from pat_keras.data.files import check_apart
 from pat_keras.errors import RunError
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ def benchmark(values: flags.FlagValues) -> None:
     cli.check_backend()
     from pat_keras.evaluation.benchmark import plan, tables
     from pat_keras.evaluation.benchmark.config import BenchmarkConfig
-    from pat_keras.evaluation.benchmark.job import Job
+    from pat_keras.evaluation.benchmark.job import RESULTS, Job
 
     config = BenchmarkConfig.read(values.config, values.data)
+    written = [pathlib.Path(values.out, name) for name in RESULTS]
+    check_apart(written, {"--config": [values.config], "--data": {task.data for task in config.tasks}}, error=RunError)
     cells = plan.plan_cells(config, plan.Source(say=warn))
     asked = plan.chosen(cells, values.only) if values.only else cells
     job = Job(config, cells, pathlib.Path(values.out))

@@ -12,6 +12,7 @@ No labels are needed, and none are looked at.
 
 from __future__ import annotations
 
+import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -19,10 +20,11 @@ from absl import flags
 
 from pat_keras.apps import cli
 from pat_keras.apps.flags import define_output, define_participants, define_repair, repair_scaling
-from pat_keras.apps.inputs import is_array, naming, read_cohort, warn
+from pat_keras.apps.inputs import given, is_array, naming, read_cohort, warn
 from pat_keras.config import POOLING
 from pat_keras.config.embed import GAPS, SCALINGS, EmbedConfig
-from pat_keras.errors import ConfigError
+from pat_keras.data.files import check_apart
+from pat_keras.errors import ConfigError, RunError
 
 
 def define_flags() -> flags.FlagValues:
@@ -84,6 +86,7 @@ def embed(values: flags.FlagValues) -> None:
     repair = repair_scaling(values)
     if values.participants and not is_array(values.data):
         raise ConfigError("--participants goes with arrays (--data=X.npy); a cohort holds them itself.")
+    check_apart((pathlib.Path(values.out),), {"--participants": given(values.participants)}, error=RunError)
     cli.import_quietly()
     from pat_keras.evaluation.embed import write_embeddings
 

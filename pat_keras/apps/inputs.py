@@ -41,6 +41,11 @@ def read_cohort(data: str, labels: str | None = None, participants: str | None =
     return Cohort.read(data)
 
 
+def given(*paths: str | None) -> list[str]:
+    """Those of the paths that were given."""
+    return [path for path in paths if path]
+
+
 @contextlib.contextmanager
 def naming(path: str | None) -> Iterator[None]:
     """Puts the file in front of what is wrong with its content."""

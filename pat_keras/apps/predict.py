@@ -17,7 +17,8 @@ from absl import flags
 
 from pat_keras.apps import cli
 from pat_keras.apps.flags import define_output, define_participants, define_repair, repair_scaling
-from pat_keras.apps.inputs import naming, read_cohort, warn
+from pat_keras.apps.inputs import given, naming, read_cohort, warn
+from pat_keras.data.files import check_apart
 from pat_keras.errors import RunError
 
 
@@ -42,6 +43,9 @@ def predict(values: flags.FlagValues) -> None:
     """Reads the cohort and the run, predicts, writes and says what it wrote."""
     repair = repair_scaling(values)
     out = pathlib.Path(values.out)
+    of_run = [pathlib.Path(values.run, name) for name in ("predictions.csv", "history.csv", "trials.csv")]
+    sources = {"--data": [values.data], "--participants": given(values.participants), "--run": of_run}
+    check_apart((out, out.with_suffix(".people.csv")), sources, error=RunError)
     _check_free(out, values.overwrite)
     cohort = read_cohort(values.data, participants=values.participants)
     cli.import_quietly()

@@ -14,16 +14,18 @@ import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from pat_keras.apps import cli
 from pat_keras.apps.device_flags import define_devices, device_options
 from pat_keras.apps.flags import define_output
+from pat_keras.apps.inputs import given
 from pat_keras.apps.nhanes_flags import NHANES_FLAGS, check_nhanes, define_nhanes, open_nhanes
 from pat_keras.apps.table_flags import check_tables, define_tables, label_config, table_config
 from pat_keras.apps.window_flags import define_windows, limited, window_config
+from pat_keras.data.files import check_apart
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, devices_with
 from pat_keras.errors import CohortError, ConfigError
 
@@ -106,7 +108,11 @@ def prepare(values: flags.FlagValues) -> None:
     config = window_config(values)
     out = pathlib.Path(values.out)
     rejected, report = out.with_suffix(".rejected.csv"), out.with_suffix(".html")
-    _check_free(out, (rejected, *([report] if values.report else [])), values.overwrite)
+    stale = not values.report and _is_report(report)  # of the cohort that is replaced, or was taken away
+    beside = (rejected, *([report] if values.report or stale else []))
+    if any(path.exists() for path in (out, *beside)):
+        check_apart((out, *beside), _sources(values), error=CohortError)
+    _check_free(out, beside, values.overwrite)
 
     from tqdm import tqdm
 
@@ -129,6 +135,8 @@ def prepare(values: flags.FlagValues) -> None:
         ),
     )
     _write(assembly, out, rejected, values.overwrite)
+    if stale:
+        report.unlink()
     if values.report:
         from pat_keras.evaluation.cohort_report import write_cohort_report
 
@@ -137,6 +145,19 @@ def prepare(values: flags.FlagValues) -> None:
     print(_summary(study, assembly, out, rejected))
     if values.report:
         print(f"report:   {report}")
+    elif stale:
+        print(f"report:   none (--noreport); {report}, which was of an earlier cohort, is removed")
+    elif report.exists():
+        print(f"report:   none (--noreport); {report} is no report of pat-prepare, and stays as it is")
+
+
+def _is_report(path: pathlib.Path) -> bool:
+    """Whether a file is a page that this command wrote: nothing that somebody made by hand is removed."""
+    if not path.is_file():
+        return False
+    from pat_keras.evaluation.cohort_report import CLOSING
+
+    return CLOSING.encode() in path.read_bytes()
 
 
 def _check_free(out: pathlib.Path, beside: tuple[pathlib.Path, ...], overwrite: bool) -> None:
@@ -148,6 +169,20 @@ def _check_free(out: pathlib.Path, beside: tuple[pathlib.Path, ...], overwrite: 
             raise CohortError(f"{path}: is a folder, expected the name of a file to write. Choose another --out.")
         if path.exists() and not overwrite:
             raise CohortError(f"{path}: is already there. Choose another --out, or give --overwrite to replace it.")
+
+
+def _sources(values: flags.FlagValues) -> dict[str, list[str]]:
+    """The files that are read, by the flag that names them."""
+    from pat_keras.data.readers.device_files import find_device_files
+    from pat_keras.data.readers.raw_files import find_files
+    from pat_keras.data.readers.table import SUFFIXES
+
+    raw = [values.raw] if pathlib.Path(values.raw).is_file() else []  # of a folder, only what is read
+    if values.source == "csv":
+        raw += [file.where for file in find_files(values.raw, SUFFIXES, values.files)[0]]
+    elif values.source in DEVICES:
+        raw += [file.where for file in find_device_files(values.raw, DEVICES[values.source].patterns)]
+    return {"--raw": raw, "--labels": given(values.labels), "--days_table": given(values.days_table)}
 
 
 def _open_study(values: flags.FlagValues) -> Study:
@@ -172,7 +207,8 @@ def _open_source(values: flags.FlagValues) -> Study:
     if values.source == "csv":
         from pat_keras.data.readers.table import read_tables
 
-        return read_tables(values.raw, table_config(values), files=values.files)
+        others = {f"--{name}": values[name].value for name in ("labels", "days_table") if values[name].value}
+        return read_tables(values.raw, table_config(values), files=values.files, others=others)
     if values.source in DEVICES:
         from pat_keras.data.readers.device_study import read_devices
 
@@ -203,8 +239,6 @@ def _write(assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path, overwr
 
 
 def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: pathlib.Path) -> str:
-    from pat_keras.data.top_values import words_of
-
     cohort = assembly.cohort
     windows = cohort.metadata["windows"]
     lines = ["", f"{study.name:<72}{'people':>8}"]
@@ -237,14 +271,21 @@ def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: path
             f"{ceiling['minutes']:,} minutes of {ceiling['people']:,} people are at the device's ceiling of "
             f"{ceiling['value']:,} {study.unit}; they are kept as they are"
         )
-    if cohort.metadata["largest_too_often"]:
-        words = words_of(cohort.metadata["largest_too_often"], study.unit)
+    for words in _warnings(cohort.metadata):
         lines += textwrap.wrap(f"warning: {words}", 110, subsequent_indent=" " * 4)
     lines += ["", *_label_lines(assembly), ""]
     lines += [f"cohort:   {out} ({out.stat().st_size / 1e6:.1f} MB)", f"rejected: {rejected}"]
     for name, text in (("terms:", study.terms), ("cite:", study.citation)):
         lines += textwrap.wrap(text, 110, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
     return "\n".join(lines)
+
+
+def _warnings(metadata: dict[str, Any]) -> list[str]:
+    """What may be wrong with the values, though they can be read."""
+    from pat_keras.data import mixed_units, top_values
+
+    words = {"largest_too_often": top_values.words_of, "mixed_units": mixed_units.words_of}
+    return [say(metadata[name], metadata["unit"]) for name, say in words.items() if metadata[name]]
 
 
 def _label_lines(assembly: Assembly) -> list[str]:

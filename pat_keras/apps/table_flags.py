@@ -81,8 +81,10 @@ def define_tables(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "id_column",
         None,
-        "csv: column that tells whose row it is; without it every file is one person's, named by the file. With "
-        "--labels and no --label_id_column: column of that table, too.",
+        "csv: column that tells whose row it is; recordings of one person from several files are joined. Without it "
+        "every file is one person's, named by the file, and a column of ids that says otherwise is an error; "
+        "--id_column= with nothing after it takes the names all the same. With --labels and no --label_id_column: "
+        "column of that table, too.",
         flag_values=values,
     )
     _define(values, _LABELS, "")

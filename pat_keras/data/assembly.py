@@ -16,10 +16,11 @@ import polars as pl
 
 from pat_keras.data.account import Account, Accountant
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.mixed_units import MeanLevels
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
 from pat_keras.data.top_values import TopValues
-from pat_keras.data.windows import DAY_MINUTES, WindowConfig, Windows, cut_windows
+from pat_keras.data.windows import DAY_MINUTES, MINUTES_MISSING, WindowConfig, Windows, cut_windows
 from pat_keras.errors import CohortError, LabelError
 
 Item = Recording | Rejection
@@ -64,7 +65,7 @@ def assemble(
     if label is not None and label not in columns:
         raise LabelError(f"{study.name}: there is no label {label!r}, expected one of {', '.join(columns)}.")
     labelled = set(study.people.drop_nulls(label)["participant_id"]) if label else set()
-    store = _Store(config.days * DAY_MINUTES, study.ceiling)
+    store = _Store(config.days * DAY_MINUTES, study)
     by_reader: list[Rejection] = []
     by_windows: list[Rejection] = []
     by_label: list[Rejection] = []
@@ -72,7 +73,10 @@ def assemble(
     for item in progress(study.recordings):
         person = item.participant_id
         if person in read:
-            raise CohortError(f"{study.name}: participant {person} is there twice. Take one of the recordings away.")
+            raise CohortError(
+                f"{study.name}: participant {person} is there twice, expected everybody once. Join the recordings of "
+                "one person into one, or give different people different ids."
+            )
         read.add(person)
         if isinstance(item, Rejection):
             by_reader.append(item)
@@ -88,14 +92,28 @@ def assemble(
     rejections = by_reader + by_windows + by_label
     funnel = _funnel(len(read), rejections)
     if not store.rows:
-        why = "; ".join(f"{step['people']} rejected: {step['reason']}" for step in funnel[1:-1])
-        raise CohortError(f"{study.name}: nobody is left ({len(read)} read; {why}). Choose other windows or labels.")
+        raise _nobody_left(study.name, funnel)
     kept = len({row["participant_id"] for row in store.rows})
     if kept != funnel[-1]["people"]:
         raise RuntimeError(f"{len(read)} people read, but {kept} kept and {len(rejections)} rejected")
     metadata = _metadata(study, config, label, store, funnel)
     cohort = _with_groups(Cohort(store.activity(), _table(store.rows, study), metadata))
     return Assembly(cohort, rejections, store.accountant.account())
+
+
+def _nobody_left(name: str, funnel: list[dict[str, Any]]) -> CohortError:
+    why = "; ".join(f"{step['people']} rejected: {step['reason']}" for step in funnel[1:-1])
+    gaps = any(MINUTES_MISSING in step["reason"] for step in funnel)
+    return CohortError(
+        f"{name}: nobody is left ({funnel[0]['people']} read; {why}). "
+        + (
+            "A window may miss more minutes by --max_missing, a share such as 0.1; pat-finetune and pat-embed then "
+            "need --missing=mask. Or choose"
+            if gaps
+            else "Choose"
+        )
+        + " other windows or labels."
+    )
 
 
 def _metadata(
@@ -119,6 +137,7 @@ def _metadata(
         },
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "largest_too_often": store.top_values.too_often() if study.ceiling is None else None,
+        "mixed_units": store.mean_levels.two_units(),
         "reading": dict(study.reading),
         "funnel": funnel,
     }
@@ -127,7 +146,7 @@ def _metadata(
 class _Store:
     """Windows as they come, in one array that grows in place: a list, stacked at the end, would need it twice."""
 
-    def __init__(self, length: int, ceiling: float | None) -> None:
+    def __init__(self, length: int, study: Study) -> None:
         self.rows: list[dict[str, Any]] = []
         self.passed_over: collections.Counter[str] = collections.Counter()
         self.filled_minutes = 0
@@ -137,7 +156,8 @@ class _Store:
         self.ceiling_minutes = 0
         self.ceiling_people = 0
         self.top_values = TopValues()
-        self._ceiling = math.inf if ceiling is None else ceiling  # no recording holds an infinite value
+        self.mean_levels = MeanLevels(study.unit)
+        self._ceiling = math.inf if study.ceiling is None else study.ceiling  # no recording holds an infinite value
         self._activity = np.empty((64, length), dtype=np.float32)
 
     def add(self, recording: Recording, windows: Windows) -> None:
@@ -154,6 +174,7 @@ class _Store:
         self.filled_minutes += windows.filled_minutes
         self.filled_people += windows.filled_minutes > 0
         self.top_values.add(windows.activity)
+        self.mean_levels.add(windows.activity)
         at_ceiling = int(np.count_nonzero(windows.activity >= self._ceiling))
         self.ceiling_minutes += at_ceiling
         self.ceiling_people += at_ceiling > 0

@@ -1,11 +1,11 @@
-"""Writing a file so that a reader sees either the old one or the whole new one."""
+"""Writing a file so that a reader sees either the old one or the whole new one, and never in place of what is read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pat_keras.errors import PATError
 
@@ -41,3 +41,31 @@ def atomic_write(
         raise error(f"{path}: can't be written ({problem}). Check the folder, its permissions and its space.") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_apart(
+    written: Iterable[pathlib.Path],
+    read: Mapping[str, Iterable[str | os.PathLike[str]]],
+    *,
+    error: type[PATError] = PATError,
+) -> None:
+    """Refuses to write over what the same command reads: a result would replace the data that it was made of.
+
+    Args:
+        written: files to be made, or folders to be emptied. Those that are not there yet can't be in the way.
+        read: flag, such as "--data" -> paths that are read. What does not exist (the name of a preset) is passed
+            over.
+        error: the class of the error raised here.
+
+    Raises:
+        PATError: (of class `error`) naming the first of them.
+    """
+    for path in written:
+        for flag, sources in read.items() if path.exists() else ():
+            for source in map(pathlib.Path, sources):
+                if os.path.exists(source) and (path.samefile(source) or path.resolve() in source.resolve().parents):
+                    raise error(
+                        f"{path}: would be replaced, but is read by the same command ({flag}: {source}), and its "
+                        "content would be lost; expected a place of its own, with or without --overwrite. Choose "
+                        "another --out."
+                    )

@@ -19,6 +19,7 @@ DAY_MINUTES = 1440
 STARTS = ("midnight", "first_sample")
 CHOICES = ("first", "best")
 FILLS = ("clock_change", "none")
+MINUTES_MISSING = "minutes missing"  # in the reason of windows that miss more than `max_missing`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _refusal(window: np.ndarray, missing: np.ndarray, config: WindowConfig) -> s
     every = f"in every window of {config.days} days"
     if missing.mean() > config.max_missing:
         share = f"more than {config.max_missing:.0%} of the" if config.max_missing else "some"
-        return f"{share} minutes missing {every}"
+        return f"{share} {MINUTES_MISSING} {every}"
     if np.count_nonzero(window > 0) < config.min_moving_minutes:
         least = config.min_moving_minutes
         zeros = "only zeros" if config.nonwear == "none" else "never worn, or only zeros,"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pat_keras._version import __version__
+from pat_keras.data import mixed_units
 from pat_keras.data.account import Account, label_counts
 from pat_keras.data.assembly import Assembly
 from pat_keras.data.cohort import Cohort
@@ -55,6 +56,8 @@ _RULES = {
     "choi": "Non-wear: Choi L et al., Med Sci Sports Exerc 43(2), 2011, 357-364.",
 }
 
+CLOSING = "of the cohort with the content hash"  # in every such page, and in no other
+
 
 def write_cohort_report(
     path: str | os.PathLike[str], assembly: Assembly, rejected_name: str, overwrite: bool = False
@@ -92,7 +95,7 @@ def render(assembly: Assembly, rejected_name: str) -> str:
     read = next(step["people"] for step in metadata["funnel"] if step["step"] == "read")
     lead = f"{cohort.n_people:,} of {read:,} people kept, with {cohort.n_windows:,} "
     lead += f"{'window' if cohort.n_windows == 1 else 'windows'} of {metadata['windows']['days']} days."
-    closing = f"Written by pat_keras {__version__} of the cohort with the content hash {cohort.content_hash()[:16]}. "
+    closing = f"Written by pat_keras {__version__} {CLOSING} {cohort.content_hash()[:16]}. "
     closing += "For research; no medical device."
     return page.page(f"{metadata['source']}: a cohort of actigraphy", page.paragraph(lead, "lead"), sections, closing)
 
@@ -196,6 +199,8 @@ def _choices(metadata: dict[str, Any]) -> str:
         parts.append(page.paragraph(f"{words}{ceiling['value']:,} {metadata['unit']}; they are kept as they are."))
     if metadata.get("largest_too_often"):
         parts.append(page.paragraph(words_of(metadata["largest_too_often"], metadata["unit"])))
+    if metadata.get("mixed_units"):
+        parts.append(page.paragraph(f"Warning: {mixed_units.words_of(metadata['mixed_units'], metadata['unit'])}"))
     if metadata["reading"]:
         parts.append(page.table("How the files were read", ["What", "How"], list(metadata["reading"].items())))
     return "".join(parts)

@@ -25,7 +25,7 @@ import polars as pl
 from pat_keras.config.embed import EmbedConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import BLOCK
-from pat_keras.data.files import atomic_write
+from pat_keras.data.files import atomic_write, check_apart
 from pat_keras.data.standardize import Standardizer, detect_scaling, undo_fixed_scaling
 from pat_keras.data.stored_activity import Changed
 from pat_keras.errors import RunError
@@ -68,7 +68,8 @@ def write_embeddings(
 
     Raises:
         CheckpointError, CohortError, ConfigError: if the weights, the cohort or a setting can't be used.
-        RunError: if `out` is there, or an unfinished one is in the way or of other data, weights or settings.
+        RunError: if `out` is there, or is one of the files to read, or an unfinished one is in the way or of other
+            data, weights or settings.
 
     Example:
         >>> import pat_keras as pat, polars as pl
@@ -80,6 +81,9 @@ def write_embeddings(
     """
     config, out = config or EmbedConfig(), pathlib.Path(out)
     parts = out.with_name(out.name + ".parts")
+    check_apart(
+        (out, parts), {"--data": () if isinstance(data, Cohort) else (data,), "--weights": (weights,)}, error=RunError
+    )
     _check_free(out, parts, resume, overwrite)
     with _alone(out):
         return _written(data, weights, out, parts, config, repair_fixed_scaling, resume, overwrite, say, progress)

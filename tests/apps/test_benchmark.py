@@ -303,3 +303,14 @@ def test_what_is_wrong_with_the_data_is_said_before_anything_runs(folder, capsys
     _change(folder, "[12,", "[400,")
     assert _run(folder) == 2
     assert "training size 400, seed 0" in capsys.readouterr().err
+
+
+def test_a_cohort_among_the_results_is_not_replaced(folder, here, capsys) -> None:
+    (folder / "out").mkdir()
+    data = (folder / "small.parquet").rename(folder / "out" / "predictions.parquet")
+    before = data.read_bytes()
+    assert _run(folder, f"--data={data}") == 2
+    assert (
+        "predictions.parquet: would be replaced, but is read by the same command (--data: " in capsys.readouterr().err
+    )
+    assert data.read_bytes() == before and list(data.parent.iterdir()) == [data]

@@ -191,3 +191,26 @@ def test_what_is_refused(cohort, place, capsys) -> None:
         assert _embed(place, *arguments) == 2, arguments
         assert words in capsys.readouterr().err
     assert not list(place.glob("e.parquet*"))
+
+
+def test_what_is_read_is_never_replaced(cohort, place, monkeypatch, capsys) -> None:
+    before = (place / "cohort.parquet").read_bytes()
+    for out in ("cohort.parquet", "./x/../cohort.parquet", "link.parquet"):
+        (place / "x").mkdir(exist_ok=True)
+        monkeypatch.chdir(place)
+        if not (place / "link.parquet").exists():
+            (place / "link.parquet").symlink_to("cohort.parquet")
+        for more in ("--overwrite", "--nooverwrite", "--resume"):
+            assert _embed(place, f"--out={out}", more) == 2
+            assert "is read by the same command (--data: " in capsys.readouterr().err
+    assert (place / "cohort.parquet").read_bytes() == before
+    (place / "e.parquet.parts").mkdir()  # it would be emptied
+    cohort.write(place / "e.parquet.parts" / "c.parquet")
+    assert _embed(place, f"--data={place / 'e.parquet.parts' / 'c.parquet'}", "--overwrite") == 2
+    assert "e.parquet.parts: would be replaced, but is read" in capsys.readouterr().err
+    np.save(place / "x.npy", np.abs(cohort.activity))
+    with open(place / "who.parquet", "wb") as file:
+        np.save(file, np.arange(len(cohort.activity)))
+    arrays = (f"--data={place / 'x.npy'}", f"--participants={place / 'who.parquet'}")
+    assert _embed(place, *arrays, f"--out={place / 'who.parquet'}", "--overwrite") == 2
+    assert "(--participants: " in capsys.readouterr().err

@@ -177,3 +177,16 @@ def test_a_damaged_model_is_refused(holdout, new, tmp_path, capsys) -> None:
             (run / "model.keras").write_bytes(damaged)
         assert _predict(f"--run={run}", f"--data={tmp_path / 'new.parquet'}", f"--out={tmp_path / 'p.csv'}") == 2
         assert "model.keras: " in capsys.readouterr().err
+
+
+def test_what_is_read_is_never_replaced(holdout, new, tmp_path, capsys) -> None:
+    cohort = tmp_path / "new.people.csv"  # a cohort may have any name
+    new.write(cohort)
+    before = cohort.read_bytes()
+    predictions = holdout.folder / "predictions.csv"
+    of_run = predictions.read_bytes()
+    for out, read in ((cohort, "--data"), (tmp_path / "new.csv", "--data"), (predictions, "--run")):
+        assert _predict(f"--run={holdout.folder}", f"--data={cohort}", f"--out={out}", "--overwrite") == 2
+        assert f"is read by the same command ({read}: " in capsys.readouterr().err
+    assert cohort.read_bytes() == before and predictions.read_bytes() == of_run
+    assert list(tmp_path.iterdir()) == [cohort]

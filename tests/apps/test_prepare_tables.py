@@ -6,6 +6,7 @@ import pytest
 
 from pat_keras.apps import prepare
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.splits import holdout
 from tests.data.readers.plain_tables import START, plain, table_text, times, write, write_all
 
 
@@ -152,3 +153,130 @@ def test_a_value_that_is_there_too_often_is_told(tmp_path, capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert "warning: 60 minutes of 1 people are 9,999 " in told and "by --missing_values" in told
     assert "60 minutes of 1 people are 9,999 " in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+def test_what_is_read_is_never_replaced(tmp_path, monkeypatch, capsys):
+    """Neither by the cohort nor by what lies beside it; names that only go to the same file count, too."""
+    monkeypatch.chdir(tmp_path)
+    raw = tmp_path / "raw"
+    frame = pl.DataFrame({"timestamp": times(9 * 1440), "activity": [n % 50 for n in range(9 * 1440)]})
+    raw.mkdir()
+    frame.write_parquet(raw / "p1.parquet")
+    frame.write_csv(raw / "p2.rejected.csv")
+    labels = write(tmp_path / "l.rejected.csv", "participant_id,ill\np1,1\n")
+    days = write(tmp_path / "d.rejected.csv", "participant_id,days\np1,8\n")
+    files = [raw / "p1.parquet", raw / "p2.rejected.csv", labels, days]
+    before = [file.read_bytes() for file in files]
+    given = [f"--labels={labels}", f"--days_table={days}"]
+    cases = [
+        ("raw/p1.parquet", "raw", "--raw"),
+        ("raw/../raw/p1.parquet", "raw/*", "--raw"),
+        ("raw/p1.parquet", "raw/p1.parquet", "--raw"),
+        ("raw/p2.parquet", "raw", "--raw"),
+        ("l.parquet", "raw", "--labels"),
+        ("d.parquet", "raw", "--days_table"),
+    ]
+    for out, place, flag in cases:
+        for more in ("--overwrite", "--nooverwrite", "--noreport"):
+            assert run("--source=csv", f"--raw={place}", *given, f"--out={out}", more) == 2
+            assert f"is read by the same command ({flag}: " in paragraph(capsys)
+    assert [file.read_bytes() for file in files] == before
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(files)
+
+
+def test_a_cohort_beside_the_recordings_can_be_replaced(tmp_path):
+    """In the folder of --raw, but not among what is read of it."""
+    raw = write_all(tmp_path / "raw", {"p1.csv": plain(9 * 1440), "p2.csv": plain(9 * 1440)})
+    flags = ("--source=csv", f"--raw={raw}", "--files=p?.csv", f"--out={raw / 'all.parquet'}")
+    assert run(*flags) == 0
+    assert run(*flags) == 2
+    assert run(*flags, "--overwrite") == 0
+
+
+def test_visits_of_one_person_stay_one_person(tmp_path, capsys):
+    """Their windows are numbered on, and no split parts them."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for who in "abcdefgh":
+        for visit in (2, 10):  # by name, 10 comes before 2
+            moments = times(9 * 1440, START.replace(month=visit))
+            rows = [f"{who},{at},{n}" for at, n in zip(moments, rng.integers(1, 900, len(moments)), strict=True)]
+            files[f"{who}_{visit}.csv"] = "participant_id,timestamp,activity\n" + "\n".join(rows) + "\n"
+    raw, out = write_all(tmp_path / "raw", files), tmp_path / "c.parquet"
+    assert run("--source=csv", f"--raw={raw}", f"--out={out}") == 2
+    assert "--id_column=participant_id" in paragraph(capsys)
+    assert run("--source=csv", f"--raw={raw}", f"--out={out}", "--id_column=participant_id") == 0
+    cohort = Cohort.read(out)
+    assert cohort.table["participant_id"].to_list() == sorted([*"abcdefgh"] * 2)
+    assert cohort.table["window"].to_list() == [0, 1] * 8
+    assert cohort.table["start"].dt.month().to_list() == [2, 10] * 8
+    assert cohort.metadata["funnel"][0]["people"] == 8
+    who = cohort.participant_id
+    split = holdout(who, np.arange(16) // 2 % 2, validation_fraction=0.3, test_fraction=0.3, seed=0)
+    assert len(split.test) and not {*who[split.test]} & {*who[split.train], *who[split.validation]}
+
+
+def test_g_and_mg_under_one_name_are_told(tmp_path, capsys):
+    values = np.random.default_rng(0).gamma(0.4, 115.0, (6, 2 * 1440 + 930))
+    values[:3] /= 1000
+    files = {
+        f"{number}.csv": table_text(times(len(row)), [f"{value:.5g}" for value in row], header="timestamp,ENMO")
+        for number, row in enumerate(values)
+    }
+    flags = ("--source=csv", f"--raw={write_all(tmp_path / 'raw', files)}", "--window_days=2", "--overwrite")
+    assert run(*flags, f"--out={tmp_path / 'c.parquet'}") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "warning: the mean ENMO of 3 people is about " in told and "such as g and mg, may be mixed" in told
+    assert "Warning: the mean ENMO of 3 people is about " in (tmp_path / "c.html").read_text(encoding="utf-8")
+    assert Cohort.read(tmp_path / "c.parquet").metadata["mixed_units"]["people_high"] == 3
+    assert run(*flags, "--files=[012].csv", f"--out={tmp_path / 'c.parquet'}") == 0
+    assert "warning" not in capsys.readouterr().out
+    assert Cohort.read(tmp_path / "c.parquet").metadata["mixed_units"] is None
+
+
+def test_no_report_of_another_cohort_stays_beside_a_new_one(tmp_path, capsys):
+    raw = write(tmp_path / "raw" / "1.csv", plain(9 * 1440))
+    out, report = tmp_path / "c.parquet", tmp_path / "c.html"
+    flags = ("--source=csv", f"--raw={raw}", f"--out={out}")
+    assert run(*flags) == 0
+    page = report.read_bytes()
+    for taken in (out, out.with_suffix(".rejected.csv")):
+        taken.unlink()
+    assert run(*flags, "--noreport") == 2  # the page would be taken for one of the new cohort
+    assert "c.html: is already there" in paragraph(capsys)
+    assert report.read_bytes() == page and not out.exists()
+    assert run(*flags, "--noreport", "--overwrite", "--window_days=99") == 2
+    assert report.read_bytes() == page  # nothing was written, nothing is removed
+    capsys.readouterr()
+    assert run(*flags, "--noreport", "--overwrite") == 0
+    assert f"{report}, which was of an earlier cohort, is removed" in capsys.readouterr().out
+    assert not report.exists()
+    report.write_text("<p>My own page about the cohort.")
+    assert run(*flags, "--noreport", "--overwrite") == 0
+    assert f"{report} is no report of pat-prepare, and stays as it is" in capsys.readouterr().out
+    assert report.read_text() == "<p>My own page about the cohort."
+
+
+def test_labels_among_the_recordings_are_named(tmp_path, capsys):
+    raw = write_all(tmp_path / "raw", {"1.csv": plain(9 * 1440), "2.csv": plain(9 * 1440)})
+    labels = write(raw / "labels.csv", "participant_id,ill\n1,1\n2,0\n")
+    flags = ("--source=csv", f"--raw={raw}", f"--labels={labels}", f"--out={tmp_path / 'c.parquet'}")
+    assert run(*flags) == 2
+    assert "labels.csv: is the file given as --labels, and lies among the recordings" in paragraph(capsys)
+    assert run(*flags, "--files=?.csv") == 0
+    days = write(raw / "days.csv", "participant_id,days\n1,7\n2,7\n")
+    assert run(*flags, "--files=[d12]*.csv", f"--days_table={days}", "--overwrite") == 2
+    assert "days.csv: is the file given as --days_table" in paragraph(capsys)
+
+
+def test_nobody_left_for_missing_minutes_names_the_flag(tmp_path, capsys):
+    rows = plain(9 * 1440).splitlines()
+    raw = write(tmp_path / "raw" / "1.csv", "\n".join(row for at, row in enumerate(rows) if at % 1440 != 700))
+    flags = ("--source=csv", f"--raw={raw}", f"--out={tmp_path / 'c.parquet'}")
+    assert run(*flags) == 2
+    told = paragraph(capsys)
+    assert "1 rejected: some minutes missing in every window" in told and "--max_missing" in told
+    assert "--missing=mask" in told
+    assert run(*flags, "--window_days=30") == 2
+    assert "--max_missing" not in paragraph(capsys)
+    assert run(*flags, "--max_missing=0.1") == 0

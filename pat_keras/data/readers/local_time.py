@@ -172,7 +172,26 @@ def _unsorted_error(samples: pl.DataFrame, back: pl.Series, where: str) -> Recor
             message + f"This looks like the autumn clock change of {row['local'].date()}: give --timezone={zone}, or "
             "the zone where it was worn; or --unsorted=sort."
         )
+    swapped = _swapped(before["local"][0], row["local"])
+    if swapped is not None:
+        return RecordingError(
+            message + f"This looks like a mix of day-first and month-first dates, as spreadsheets make of a file: with "
+            f"day and month of one of them exchanged, {swapped[1]} would follow {swapped[0]}. Take the file as the "
+            "device's program exported it, and don't save it in a spreadsheet; --unsorted=sort would keep wrong dates."
+        )
     return RecordingError(message + "Give --unsorted=sort, or sort the file; two joined files do this, too.")
+
+
+def _swapped(before: datetime.datetime, time: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime] | None:
+    """Both times with day and month of one of them exchanged, if they then follow within a day; else None."""
+    for first, second in ((_exchanged(before), time), (before, _exchanged(time))):
+        if first and second and datetime.timedelta() < second - first <= datetime.timedelta(days=1):
+            return first, second
+    return None
+
+
+def _exchanged(time: datetime.datetime) -> datetime.datetime | None:
+    return time.replace(day=time.month, month=time.day) if time.day <= 12 else None
 
 
 def example_zone(time: datetime.datetime) -> str | None:

@@ -6,37 +6,46 @@ What was found in the files (encoding, separator, header, date format, ...) is t
 from __future__ import annotations
 
 import collections
+import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 import polars as pl
 
 from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
+from pat_keras.data.joining import join_recordings
 from pat_keras.data.readers.local_time import localise, put_in_order
 from pat_keras.data.readers.raw_files import RawFile, find_files
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.readers.table_config import TableConfig
+from pat_keras.data.readers.table_grid import check_grid, median_step
 from pat_keras.data.readers.table_samples import Samples, read_samples
-from pat_keras.data.recording import MAX_GAP, Recording
+from pat_keras.data.recording import Recording
 from pat_keras.errors import RecordingError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 _REJECTED = "can't be read (--on_bad_file=reject)"
-_SECOND = 1_000_000  # microseconds
 
 
 def read_tables(
-    raw: str | pathlib.Path, config: TableConfig | None = None, *, files: str | None = None, name: str = "tables"
+    raw: str | pathlib.Path,
+    config: TableConfig | None = None,
+    *,
+    files: str | None = None,
+    name: str = "tables",
+    others: Mapping[str, str | pathlib.Path] | None = None,
 ) -> Study:
     """Opens plain tables. Samples shorter than a minute become minutes, see `pat_keras.data.epochs`.
 
     Args:
         raw: a file, a folder, a zip, or a pattern of names. The name of a file without its ending is the
-            participant_id, unless the configuration names a column.
+            participant_id, unless the configuration names a column; recordings of one person from several files are
+            then joined, and all files are read before the first recording comes.
         config: what is known of the files; None finds out everything.
         files: pattern of names within a folder or zip.
         name: of the study.
+        others: flag, such as "--labels" -> a file that is no recording. One that lies among the recordings is named so,
+            in place of what is wrong with it as a recording.
 
     Returns:
         The study, without labels. `reading` tells how the first file is read; when all have been, how all were.
@@ -47,15 +56,15 @@ def read_tables(
     """
     config = config or TableConfig()
     found, left_out = find_files(raw, SUFFIXES, files)
-    if config.id_column is None:
+    if not config.id_column:
         _check_names(found)
-    tables = _Tables(config, found)
+    tables = _Tables(config, found, others or {})
     at, first = tables.first()
     reading = {"files": f"{len(found):,}", **first.findings}
     if left_out:
         shown = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
         reading["files"] += f"; {len(left_out):,} others left out: {shown}"
-    one_file = len(found) == 1 and config.id_column is not None
+    one_file = len(found) == 1 and bool(config.id_column)
     return Study(
         name=name,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
@@ -86,11 +95,13 @@ def _check_names(files: list[RawFile]) -> None:
 class _Tables:
     """The files, one at a time, with what they have in common: unit, value column and the order of day and month."""
 
-    def __init__(self, config: TableConfig, files: list[RawFile]) -> None:
+    def __init__(self, config: TableConfig, files: list[RawFile], others: Mapping[str, str | pathlib.Path]) -> None:
         self._config = config
         self._files = files
+        self._others = others
         self._bad: list[Rejection] = []
         self._settled: dict[tuple[str, ...], tuple[str, str]] = {}  # see `read_samples`
+        self._ids: dict[tuple[str, str], str] = {}  # (column, id) -> the file that has no other in it
 
     def first(self) -> tuple[int, Samples]:
         """The first file that can be read, and its number."""
@@ -102,7 +113,13 @@ class _Tables:
         raise RecordingError(f"none of the {len(self._files)} files can be read. The first: {self._bad[0].detail}")
 
     def recordings(self, at: int, first: Samples, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
-        """Everybody of all files, in their order; `first` is file number `at`. Fills `reading` at the end."""
+        """Everybody of all files, once, in their order; `first` is file number `at`. Fills `reading` at the end."""
+        items = self._items(at, first, reading)
+        one_file_each = not self._config.id_column or len(self._files) == 1
+        return items if one_file_each else self._joined(items, reading)
+
+    def _items(self, at: int, first: Samples, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
+        """What each file has of each person. Fills `reading` at the end."""
         yield from self._bad
         found: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         done: collections.Counter[str] = collections.Counter()
@@ -122,11 +139,59 @@ class _Tables:
         reading.update({name: _counted(texts) for name, texts in found.items()})
         reading.update({f"samples {what}": f"{number:,}" for what, number in done.items()})
 
+    def _joined(
+        self, items: Iterator[Recording | Rejection], reading: dict[str, str]
+    ) -> Iterator[Recording | Rejection]:
+        """Everybody once: recordings of a person as one; a person of whom a part can't be used, as a rejection."""
+        parts: dict[str, list[Recording | Rejection]] = collections.defaultdict(list)
+        for item in items:
+            parts[item.participant_id].append(item)
+        several = sum(len(of_person) > 1 for of_person in parts.values())
+        if several:
+            reading["several files of a person"] = f"{several:,} people; their recordings are joined in order of time"
+        for person in list(parts):
+            yield self._whole(person, parts.pop(person))
+
+    def _whole(self, person: str, parts: list[Recording | Rejection]) -> Recording | Rejection:
+        if len(parts) == 1:
+            return parts[0]
+        for part in parts:
+            if isinstance(part, Rejection):
+                return Rejection(person, part.reason, f"{part.detail} (one of {len(parts)} files of this person)")
+        try:
+            return join_recordings([part for part in parts if isinstance(part, Recording)])
+        except RecordingError as error:
+            if self._config.on_bad_file == "error":
+                raise
+            return Rejection(person, _REJECTED, str(error))
+
     def _open(self, file: RawFile) -> Samples | Rejection:
         try:
-            return read_samples(file, self._config, self._files, self._settled)
+            self._check_is_recording(file)
+            samples = read_samples(file, self._config, self._files, self._settled)
+            self._check_ids(samples)
+            return samples
         except RecordingError as error:
             return self._bad_file(file, error)
+
+    def _check_is_recording(self, file: RawFile) -> None:
+        for flag, path in self._others.items():
+            if os.path.exists(file.where) and os.path.exists(path) and os.path.samefile(file.where, path):
+                raise RecordingError(
+                    f"{file.where}: is the file given as {flag}, and lies among the recordings; expected recordings "
+                    "alone. Move it to another folder, or name the recordings by --files, or by a pattern as --raw."
+                )
+
+    def _check_ids(self, samples: Samples) -> None:
+        """Two files that name one person are not two people: splits would put a person into training and test."""
+        for (column, one), where in [(key, self._ids.setdefault(key, samples.where)) for key in samples.ids.items()]:
+            if where != samples.where:
+                raise RecordingError(
+                    f"{samples.where}: its column {column!r} is {one!r} in every row, as that of {where} is; expected "
+                    "ids that differ, since without --id_column each file counts as another person. If both are of "
+                    f"one person, give --id_column={column}: recordings of a person are joined. If they are of "
+                    "different people, give --id_column= with nothing after it: the names of the files are the ids."
+                )
 
     def _bad_file(self, file: RawFile, error: RecordingError) -> Rejection:
         if self._config.on_bad_file == "error":
@@ -189,8 +254,8 @@ def _person(
     samples = put_in_order(localise(samples, config.timezone, table.where), config, table.where, done)
     if len(samples) < 2 and config.epoch_length is None:
         return Rejection(person, "fewer than two samples", table.where)
-    epoch_length = config.epoch_length or _median_step(samples, table.where)
-    _check_grid(samples, epoch_length, table.where)
+    epoch_length = config.epoch_length or median_step(samples, table.where)
+    check_grid(samples, epoch_length, table.where)
     recording = Recording.from_timestamps(
         samples["local"].to_numpy(),
         samples["value"].fill_null(float("nan")).to_numpy(),
@@ -212,44 +277,4 @@ def _check_rule(recording: Recording) -> None:
             f"{recording.source}: its epochs last {recording.epoch_length} s, and the unit of the values is "
             f"{recording.unit!r}; expected one that tells how a minute is made of them. Give --unit: {units['sum']} "
             f"are summed, {units['mean']} averaged."
-        )
-
-
-def _median_step(samples: pl.DataFrame, where: str) -> int:
-    steps = np.diff(samples["local"].to_numpy()).astype(np.int64)  # microseconds
-    step = float(np.median(steps))
-    place = f"{where}, line {samples['line'][0]} (participant {samples['person'][0]!r})"
-    if step > MINUTE * _SECOND:
-        raise RecordingError(
-            f"{place}: the samples are {step / _SECOND:g} s apart (median), expected a minute or less; longer epochs "
-            "can't be divided. Export it with shorter epochs; or, if rows were left out where nothing moved or nothing "
-            "was worn, say how long an epoch is by --epoch_length=60: what is not there is then missing."
-        )
-    if step < _SECOND or step % _SECOND or MINUTE * _SECOND % step:
-        kind = "raw acceleration has to be brought to epochs first" if step < _SECOND else "it has to divide a minute"
-        raise RecordingError(
-            f"{place}: the samples are {step / _SECOND:g} s apart (median), expected epochs of whole seconds up to 60; "
-            f"{kind}. Export it with epochs of 1 to 60 s, or give --epoch_length."
-        )
-    return int(step) // _SECOND
-
-
-def _check_grid(samples: pl.DataFrame, epoch_length: int, where: str) -> None:
-    """The checks of `Recording.from_timestamps` once more, since lines of the file are known here."""
-    since = (samples["local"] - samples["local"][0]).dt.total_microseconds().to_numpy()
-    beside = np.flatnonzero(since % (epoch_length * _SECOND))
-    if beside.size:
-        row = samples.row(int(beside[0]), named=True)
-        raise RecordingError(
-            f"{where}, line {row['line']}: the time {row['local']} of participant {row['person']!r} is not a whole "
-            f"number of {epoch_length} s after the first, {samples['local'][0]} ({beside.size} such lines); expected a "
-            "sample every epoch. Check the line, or give another --epoch_length, one that divides all steps."
-        )
-    far = np.flatnonzero(np.diff(since) > MAX_GAP.total_seconds() * _SECOND)
-    if far.size:
-        before, row = (samples.row(int(far[0]) + number, named=True) for number in (0, 1))
-        raise RecordingError(
-            f"{where}, line {row['line']}: the time {row['local']} of participant {row['person']!r} comes "
-            f"{(row['local'] - before['local']).days} days after the one before it, {before['local']}; a hole of more "
-            "than a year is taken for a wrong date. Correct it, or cut the file in two."
         )

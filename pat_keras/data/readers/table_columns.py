@@ -48,6 +48,9 @@ _ID = re.compile(
     rf"(p|pp|u|sub|case|client|record|study|{_PERSON})?id|({_PERSON})(no|nr|num|number|code|key|name)?|seqn|ppn"
 )
 UNKNOWN_UNIT = "unknown unit"
+# Keys of the metadata of Parquet files that are written here, and what these are; how a list beside them begins.
+_OURS = {"pat_keras": "a cohort, as pat-prepare makes them", "pat_keras_embeddings": "a table of pat-embed"}
+_REJECTED = b"participant_id,reason,detail\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +80,8 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
     """
     data = file.read()
     if file.suffix != ".parquet":
+        if data.startswith(_REJECTED):
+            raise _our_own(file.where, "a list of who was rejected by pat-prepare")
         text = read_text(data, config, file.where)
         kinds = {name: kinds_of(_sample(text.rows[name]), config.missing_values) for name in text.columns}
         names = ", ".join(text.columns)
@@ -88,6 +93,9 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
         }
         return Table(file.where, text.rows, text.lines, kinds, findings)
     try:
+        ours = _OURS.keys() & pl.read_parquet_metadata(io.BytesIO(data))
+        if ours:
+            raise _our_own(file.where, _OURS[min(ours)])
         columns = pl.read_parquet(io.BytesIO(data))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise RecordingError(
@@ -99,6 +107,14 @@ def open_table(file: RawFile, config: TableConfig) -> Table:
     lines = pl.Series("line", range(1, len(columns) + 1), dtype=pl.Int64)
     kinds = {column.name: _kind_of_typed(column, config) for column in columns}
     return Table(file.where, columns, lines, kinds, {"columns": ", ".join(columns.columns)})
+
+
+def _our_own(where: str, what: str) -> RecordingError:
+    """What this package writes is no recording, though it lies among them where --out is in their folder."""
+    return RecordingError(
+        f"{where}: is {what}, not a recording; expected recordings alone. Move it to another folder with what lies "
+        "beside it, or name the recordings by --files, or by a pattern as --raw."
+    )
 
 
 def _sample(column: pl.Series) -> list[str]:
@@ -227,14 +243,15 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
     Raises:
         RecordingError: if the column of ids is not there or has holes; or if none is named and one seems to be there.
     """
-    if config.id_column is None:
-        for name in table.columns.columns:
-            ids = table.columns[name]
-            if _is_id(name) and name not in time_columns and 1 < ids.n_unique() <= len(ids) // 10:
-                raise RecordingError(
-                    f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
-                    f"of several people. Give --id_column={name}; if it is one person's file, take the column away."
-                )
+    for name in _id_columns(table, config, time_columns):
+        ids = table.columns[name]
+        if 1 < ids.n_unique() <= len(ids) // 10:
+            raise RecordingError(
+                f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
+                f"of several people. Give --id_column={name}; if every file is one person's, take the column away, or "
+                "give --id_column= with nothing after it."
+            )
+    if not config.id_column:
         return pl.Series("person", [stem]).new_from_index(0, len(table.lines))
     if config.id_column not in table.columns.columns:
         raise _lacking(table, config.id_column, "id_column")
@@ -247,6 +264,26 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
             f"expected the id of a person ({len(missing)} such lines). Fill it in or remove the line."
         )
     return ids.alias("person")
+
+
+def single_ids(table: Table, config: TableConfig, taken: Sequence[str]) -> dict[str, str]:
+    """Column of ids -> the one id in it, of a file that is to be one person's: two files with one id are of one person.
+
+    Empty if a column of ids is named, or none is to be looked at.
+    """
+    found = {}
+    for name in _id_columns(table, config, taken):
+        ids = id_texts(table.columns[name]).unique().drop_nulls()
+        ids = ids.filter(~ids.str.to_lowercase().is_in(list(MISSING)))
+        if len(ids) == 1:
+            found[name] = ids[0]
+    return found
+
+
+def _id_columns(table: Table, config: TableConfig, taken: Sequence[str]) -> list[str]:
+    """Columns whose names are those of ids, if the names of files are taken for them."""
+    names = table.columns.columns if config.id_column is None else ()
+    return [name for name in names if _is_id(name) and name not in taken]
 
 
 def id_texts(ids: pl.Series) -> pl.Series:

@@ -33,7 +33,9 @@ class TableConfig:
         separator: a key of `SEPARATORS`.
         decimal: a key of `DECIMALS`.
         encoding: of the text, a name that Python knows.
-        id_column: name of the column that tells whose row it is; None if every file is one person's.
+        id_column: name of the column that tells whose row it is; recordings of one person from several files are
+            joined. None if every file is one person's, named by the file, which is refused where a column of ids says
+            otherwise; "" if it is so whatever the columns say.
         epoch_length: seconds between samples; None takes each person's median.
         unit: of the activity: "counts", "steps", "MIMS", "ENMO", ...; None takes it from the column's name.
         missing_values: texts or numbers that stand for a missing value, beside blanks, NA and NaN.

@@ -15,6 +15,7 @@ from pat_keras.data.readers.table_columns import (
     open_table,
     people_of,
     quoted,
+    single_ids,
     time_columns_of,
     unit_of,
     value_column_of,
@@ -33,6 +34,7 @@ class Samples:
         value_column: name of the column with the values.
         unit: of the values.
         findings: what was found in the file, for people.
+        ids: column -> the single id in it, see `single_ids`.
     """
 
     where: str
@@ -40,6 +42,7 @@ class Samples:
     value_column: str
     unit: str
     findings: dict[str, str]
+    ids: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_samples(
@@ -78,7 +81,8 @@ def read_samples(
             "value": values,
         }
     )
-    return Samples(table.where, samples, value_column, unit, table.findings)
+    ids = single_ids(table, config, (*time_columns, value_column))
+    return Samples(table.where, samples, value_column, unit, table.findings, ids)
 
 
 def _read_times(

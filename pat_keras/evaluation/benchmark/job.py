@@ -18,6 +18,9 @@ from pat_keras.evaluation.benchmark.plan import Cell
 from pat_keras.evaluation.benchmark.summary import Found, summarize
 from pat_keras.evaluation.run_files import write_csv, write_json, write_text
 
+# What `Job.results` writes into the folder of the benchmark, in place of what has these names there.
+RESULTS = ("results.json", "results.md", "results.html", "results.csv", "predictions.parquet")
+
 
 class Job:
     """The cells of a benchmark and the state of each in its folder.

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pat_keras.data.cohort import Cohort
 from pat_keras.data.readers.study import Rejection
 from pat_keras.data.readers.table import read_tables
 from pat_keras.data.readers.table_config import TableConfig
@@ -327,6 +328,134 @@ def test_a_bad_person_of_a_long_file_is_rejected_alone(tmp_path):
     assert [type(item) for item in made] == [Recording, Rejection, Recording]
     with pytest.raises(RecordingError, match=r"line 72: .* of participant 'b' is there already, in line 71"):
         items(path, id_column="id")
+
+
+def visit(who, start, n=200, column="participant_id", times_=None):
+    """A file of one person, who is named in every row."""
+    rows = [f"{who},{moment},{number % 50}" for number, moment in enumerate(times_ or times(n, start))]
+    return f"{column},timestamp,activity\n" + "\n".join(rows) + "\n"
+
+
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.mark.parametrize("column", ["participant_id", "SUBJECT", "id"])
+def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
+    files = {f"P0{k}_visit{v}.csv": visit(f"P0{k}", START + v * DAY, column=column) for k in (1, 2) for v in (1, 2)}
+    raw = write_all(tmp_path / "raw", files)
+    words = rf"P01_visit2\.csv: its column '{column}' is 'P01' in every row, as that of .*P01_visit1\.csv is"
+    with pytest.raises(RecordingError, match=rf"{words}.*--id_column={column}: .*--id_column= with nothing"):
+        items(raw)
+    _, made = items(raw, on_bad_file="reject")
+    assert [type(item) for item in made] == [Recording, Rejection] * 2  # nobody is there as two people
+    study, made = items(raw, id_column=column)
+    assert [(item.participant_id, len(item)) for item in made] == [(who, 1440 + 200) for who in ("P01", "P02")]
+    assert study.reading["several files of a person"] == "2 people; their recordings are joined in order of time"
+    _, made = items(raw, id_column="")
+    assert [item.participant_id for item in made] == [name[:-4] for name in sorted(files)]
+
+
+def test_what_names_nobody_is_no_id(tmp_path):
+    """Blanks, another id in each file, and the columns that are read."""
+    for column, whose in (("id", ("", "")), ("id", ("na", "NA")), ("id", ("1", "2")), ("device", ("x", "x"))):
+        texts = {f"{name}.csv": visit(who, START, column=column) for name, who in zip("ab", whose, strict=True)}
+        assert len(items(write_all(tmp_path / "raw", texts), value_column="activity")[1]) == 2
+    several = visit("x", START).replace("x,", "y,", 100)
+    assert len(items(write(tmp_path / "s.csv", several), id_column="")[1]) == 1
+    with pytest.raises(RecordingError, match=r"Give --id_column=participant_id; .* or give --id_column= with nothing"):
+        items(tmp_path / "s.csv")
+
+
+def test_files_of_a_person_are_joined_in_order_of_time(tmp_path):
+    files = {"x10.csv": visit("a", START + 2 * DAY), "x2.csv": visit("b", START), "x9.csv": visit("a", START)}
+    _, (a, b) = items(write_all(tmp_path / "raw", files), id_column="participant_id")
+    values = np.arange(200) % 50
+    assert (a.participant_id, a.start, len(a), b.participant_id) == ("a", START, 2 * 1440 + 200, "b")
+    np.testing.assert_array_equal(a.activity[:200], values)
+    np.testing.assert_array_equal(a.activity[-200:], values)
+    assert np.isnan(a.activity[200:-200]).all()
+
+
+def test_files_of_a_person_that_can_not_be_joined(tmp_path):
+    later = START + datetime.timedelta(minutes=150)
+    files = {"1.csv": visit("a", START), "2.csv": visit("a", later), "3.csv": visit("b", START)}
+    raw = write_all(tmp_path / "raw", files)
+    with pytest.raises(RecordingError, match=r"2\.csv: .* overlaps with the one in .*1\.csv: both hold .* .50 min"):
+        items(raw, id_column="participant_id")
+    _, made = items(raw, id_column="participant_id", on_bad_file="reject")
+    assert [(item.participant_id, type(item)) for item in made] == [("a", Rejection), ("b", Recording)]
+    assert "overlaps with the one in" in made[0].detail
+    write(raw / "2.csv", visit("a", later + DAY, 1))
+    _, made = items(raw, id_column="participant_id")
+    assert (made[0].reason, len(made)) == ("fewer than two samples", 2)
+    assert made[0].detail.endswith("2.csv (one of 2 files of this person)")
+
+
+def test_what_pat_keras_wrote_among_recordings_is_named(tmp_path):
+    raw = write_all(tmp_path / "raw", {"a.csv": plain(), "b.csv": plain()})
+    Cohort.from_arrays(np.ones((2, 1440))).write(raw / "all.parquet")
+    with pytest.raises(RecordingError, match=r"all\.parquet: is a cohort, as pat-prepare makes them, not a recording"):
+        items(raw)
+    assert len(items(raw, "?.csv")[1]) == 2
+    pl.DataFrame({"x": [1]}).write_parquet(raw / "all.parquet", metadata={"pat_keras_embeddings": "{}"})
+    with pytest.raises(RecordingError, match=r"all\.parquet: is a table of pat-embed, .* by --files"):
+        items(raw)
+    (raw / "all.parquet").unlink()
+    write(raw / "c.rejected.csv", "participant_id,reason,detail\n1,why,\n")
+    with pytest.raises(RecordingError, match=r"c\.rejected\.csv: is a list of who was rejected"):
+        items(raw)
+
+
+GRIDS = {
+    "drift": ([60.0 + (number > 99) for number in range(199)], "floor"),
+    "a clock that is late": ([60.0 if number % 3 else 61.0 for number in range(100)], "floor"),
+    "started anew": ([80.0 if number == 99 else 60.0 for number in range(199)], "floor"),
+    "jitter": ([60 + 0.4 * (-1) ** number for number in range(199)], "floor"),
+    "jitter, mostly longer": ([60.3 if number % 3 else 59.4 for number in range(199)], "round"),
+    "jitter about the minute": ([60 - 0.4 * (-1) ** number for number in range(199)], "round"),
+}
+
+
+@pytest.mark.parametrize("case", GRIDS)
+def test_the_way_onto_the_grid_works(tmp_path, case):
+    steps, way = GRIDS[case]
+    moments = pl.Series([START + datetime.timedelta(seconds=passed) for passed in np.cumsum([0.0, *steps])])
+    values = list(range(len(moments)))
+    frame = pl.DataFrame({"timestamp": moments.cast(pl.Datetime("us")), "activity": values})
+    frame.write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(RecordingError, match=rf"(number of|expected) 60 s.* in pandas by \.dt\.{way}\('60s'\)") as told:
+        items(tmp_path / "a.parquet")
+    assert "--epoch_length" not in str(told.value) and "twice" not in str(told.value)
+    onto = {"floor": pl.col("timestamp").dt.truncate("60s"), "round": pl.col("timestamp").dt.round("60s")}[way]
+    frame.with_columns(onto).write_parquet(tmp_path / "a.parquet")
+    recording = one(tmp_path / "a.parquet")[1]
+    np.testing.assert_array_equal(recording.activity[~np.isnan(recording.activity)], values)
+    assert recording.start == START
+
+
+def test_a_wrong_epoch_length_is_told(tmp_path):
+    raw = write(tmp_path / "a.csv", plain(step=30))
+    with pytest.raises(
+        RecordingError, match=r"30 s apart .median.: leave --epoch_length out, or give --epoch_length=30"
+    ):
+        items(raw, epoch_length=60)
+
+
+@pytest.mark.parametrize("american", [slice(0, 3 * 1440), slice(1440, 5 * 1440)])
+def test_a_mix_of_orders_of_day_and_month_is_told(tmp_path, american):
+    """As a spreadsheet makes it, which takes 12/03 for a day of December and writes it in its own way."""
+    moments = times(6 * 1440, datetime.datetime(2024, 3, 10))
+    texts = [f"{moment:%d/%m/%Y %H:%M}" for moment in moments]
+    for number in range(*american.indices(len(texts))):
+        if moments[number].day <= 12:
+            texts[number] = f"{moments[number]:%m/%d/%Y %H:%M}"
+    rows = [f"{text},{number}" for number, text in enumerate(texts)]
+    path = write(tmp_path / "a.csv", "timestamp,activity\n" + "\n".join(rows))
+    with pytest.raises(
+        RecordingError, match=r"a mix of day-first and month-first dates.*would keep wrong dates"
+    ) as told:
+        items(path)
+    assert "2024-03-13 00:00:00 would follow 2024-03-12 23:59:00" in str(told.value)
 
 
 # Real files
