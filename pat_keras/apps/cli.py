@@ -5,21 +5,18 @@ Only the standard library and absl are imported here, so that `--help` and a mis
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import logging
 import os
 import pathlib
 import re
 import sys
-import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
 from pat_keras.errors import ConfigError, PATError
+from pat_keras.quiet import import_tensorflow
 
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 _WIDTH = 100
@@ -94,34 +91,13 @@ def help_text(program: str, doc: str, flag_values: flags.FlagValues) -> str:
 
 
 def import_quietly() -> None:
-    """Imports TensorFlow without the lines that its C++ side prints about itself; if that fails, prints them.
-
-    They bypass Python's stderr and TF_CPP_MIN_LOG_LEVEL, so the file descriptor is turned aside meanwhile.
+    """Imports TensorFlow without its lines about itself, see `pat_keras.quiet`.
 
     Raises:
         ConfigError: if the backend that KERAS_BACKEND names is not there.
     """
     check_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with tempfile.TemporaryFile() as aside:
-        try:
-            with stderr_to(aside):
-                import tensorflow as tf
-
-                if os.environ.get("KERAS_BACKEND") == "jax":
-                    # It writes event files here, and would take nearly all of a GPU's memory from JAX for that.
-                    tf.config.set_visible_devices([], "GPU")
-                tf.constant(0)  # some come with the first operation
-        except BaseException:
-            aside.seek(0)
-            os.write(2, aside.read())
-            raise
-    # Every model that is scored compiles its own prediction, which is meant and looks like a mistake to TensorFlow.
-    logging.getLogger("tensorflow").addFilter(_meant)
-
-
-def _meant(record: logging.LogRecord) -> bool:
-    return "triggered tf.function retracing" not in record.getMessage()
+    import_tensorflow()
 
 
 def check_backend() -> None:
@@ -138,19 +114,6 @@ def check_backend() -> None:
             f"KERAS_BACKEND={backend}: {backend} is not installed. Install it with: pip install 'pat_keras[jax]', and "
             "on an NVIDIA GPU pip install 'jax[cuda13]'; or unset the variable for TensorFlow."
         )
-
-
-@contextlib.contextmanager
-def stderr_to(file: IO[bytes]) -> Iterator[None]:
-    """Turns the file descriptor of stderr aside into a file, also for native code and other processes."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def bar_interval() -> float:

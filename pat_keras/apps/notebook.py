@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pat_keras.apps import cli
 from pat_keras.errors import ConfigError, PATError
+from pat_keras.quiet import stderr_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def command(line: str) -> None:
     app = importlib.import_module(f"pat_keras.apps.{name}")
     with (
         tempfile.TemporaryFile() as native,
-        cli.stderr_to(native),
+        stderr_to(native),
         contextlib.redirect_stderr(io.StringIO()) as aside,
     ):
         status = app.main([program, *arguments])

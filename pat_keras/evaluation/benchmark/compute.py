@@ -1,7 +1,7 @@
 """One cell: a model trained on its split, and the people held out predicted.
 
-Heavy packages are imported when a cell is computed, so that planning and summing up need none of them. TensorFlow is
-not imported here: another backend of Keras needs none.
+Heavy packages are imported when a cell is computed, so that planning and summing up need none of them; TensorFlow only
+where it is the backend.
 
 Axes: B windows, T minutes, C classes.
 """
@@ -9,6 +9,7 @@ Axes: B windows, T minutes, C classes.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from pat_keras.evaluation.metrics import by_participant, choose_threshold
 from pat_keras.evaluation.protocols import LabelledData, tested_and_seen
 from pat_keras.evaluation.run_files import versions
 from pat_keras.evaluation.sealing import SealedSplit, seal
+from pat_keras.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from pat_keras.models.baselines import FeatureBaseline
@@ -87,6 +89,8 @@ def compute_cell(cell: Cell, source: Source) -> CellResult:
 
 def _network(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
     """Predictions of validation and test, and the history of the training."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        import_tensorflow()
     from pat_keras.evaluation.sealing import predict_test
     from pat_keras.training.finetune import train_split
 
