@@ -38,8 +38,8 @@ _TABLE: dict[str, tuple[Any, Any, str]] = {
     "unit": (
         str,
         None,
-        "Of the activity. Epochs shorter than a minute are summed (counts, steps, PIM, TAT, ZCM) or averaged (MIMS, "
-        "ENMO) to minutes.",
+        "Of the activity. Epochs shorter than a minute are summed (counts, steps, PIM, TAT, ZCM, MIMS) or averaged "
+        "(ENMO) to minutes.",
     ),
     "missing_values": (list, None, "What stands for a missing value, beside blanks, NA and NaN: -1,-999."),
     "duplicates": (("error", "first", "last", "mean", "sum"), "error", "Samples with the same time: which to keep."),
