@@ -9,7 +9,7 @@ from absl import flags
 from pat_keras.errors import ConfigError
 
 if TYPE_CHECKING:  # they import polars
-    from pat_keras.data.labels import LabelConfig
+    from pat_keras.data.label_config import LabelConfig
     from pat_keras.data.readers.table_config import TableConfig
 
 _LABELLED = ("depresjon", "psykose", "nhanes")  # sources that bring labels
@@ -138,7 +138,7 @@ def table_config(values: flags.FlagValues) -> TableConfig:
 
 def label_config(values: flags.FlagValues) -> LabelConfig | None:
     """Which labels are to be joined; None without --labels."""
-    from pat_keras.data.labels import LabelConfig
+    from pat_keras.data.label_config import LabelConfig
 
     if values.labels is None:
         return None

@@ -7,8 +7,9 @@ import polars_readstat
 import pytest
 
 from pat_keras.data.assembly import assemble
+from pat_keras.data.label_config import LabelConfig
 from pat_keras.data.label_rules import PositiveRule, parse_map
-from pat_keras.data.labels import LabelConfig, join_labels, read_label_table
+from pat_keras.data.labels import join_labels, read_label_table
 from pat_keras.data.readers.depresjon import read_depresjon
 from pat_keras.data.readers.table import read_tables
 from pat_keras.data.recording import Recording
@@ -55,6 +56,20 @@ def test_columns_of_numbers_are_taken_and_text_is_told(tmp_path):
     assert made.people["weight"].to_list() == [70.5, None, 81, 66]
     assert table(tmp_path, columns=("weight",)).people.columns == ["participant_id", "weight"]
     assert table(tmp_path, missing_values=("27",)).people["phq9"].to_list() == [10, 9, None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("id,bmi\n1,23.456\n2,31.250\n", [23.456, 31.25]),  # as programs write three decimals
+        ("id\tbmi\n1\t23.456\n2\t31.250\n", [23.456, 31.25]),
+        ("id;bmi\n1;23,456\n2;0,250\n", [23.456, 0.25]),  # 0,250 is no thousands
+        ("id;bmi\n1;23.456\n2;31.25\n", [23.456, 31.25]),
+        ('id,bmi\n1,"23,456"\n2,"2,5"\n', [23.456, 2.5]),
+    ],
+)
+def test_three_decimals_are_decimals_where_something_tells(tmp_path, text, expected):
+    assert table(tmp_path, text).people[text[3:6]].to_list() == expected
 
 
 def test_texts_become_numbers_by_a_map(tmp_path):
@@ -147,6 +162,23 @@ MALFORMED = {
     "name of ours": (CSV.replace("weight", "window"), {}, "'window' is a name that every cohort uses"),
     "no numbers": ("id,a\n1,x\n2,y\n", {}, "no column holds numbers beside 'id'"),
     "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma.*tells which. Write 1,2340, or take"),
+    "thousands, all with commas": (
+        'id,steps\n0001,"7,532"\n0002,"10,210"\n0003,"8,901"\n0004,"3,120"\n',
+        {},
+        "line 2: steps is '7,532', which is 7532 if the comma separates.*Write 7,5320, or take the thousands",
+    ),
+    "thousands, with a whole number above them": (
+        'id,steps\n1,"7,532"\n2,10210\n',
+        {},
+        "line 2: steps is '7,532', which is 7532 if the comma",
+    ),
+    "thousands with a sign": ('id,change\n1,"-7,532"\n2,"+1,210"\n', {}, "'-7,532', which is -7532 if the comma"),
+    "thousands with points, between semicolons": ("id;a\n1;7.532\n2;3.120\n", {}, "which is 7532 if the point"),
+    "thousands with points, commas elsewhere": (
+        'id,a,b\n1,7.532,"2,5"\n2,3.120,"0,123"\n',
+        {},
+        "a is '7.532', which is 7532 if the point",
+    ),
     **{f"rule {rule}": (CSV, {"positive": rule}, re.escape(f"--positive={rule}: ")) for rule in BAD_RULES},
 }
 
