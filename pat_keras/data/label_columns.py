@@ -7,6 +7,7 @@ import polars as pl
 from pat_keras.data.label_config import LabelConfig
 from pat_keras.data.label_file import LabelFile
 from pat_keras.data.label_rules import PositiveRule
+from pat_keras.data.label_words import check_answers
 from pat_keras.data.readers.numbers import MISSING, is_number, missing_numbers, read_numbers
 from pat_keras.data.readers.table_columns import id_texts
 from pat_keras.errors import LabelError
@@ -82,7 +83,8 @@ def ruled(rule: PositiveRule, file: LabelFile, config: LabelConfig) -> pl.Series
 
     Raises:
         LabelError: if the rule compares with numbers and the column holds both numbers and texts: a text such as
-            "unknown" is no number unequal to 1, and who has it would be counted as negative.
+            "unknown" is no number unequal to 1, and who has it would be counted as negative. Or if a rule of texts
+            meets one that is likely no answer, see `label_words.check_answers`.
     """
     numbers = numbers_of(file, rule.column, config)
     if numbers is not None:
@@ -96,4 +98,5 @@ def ruled(rule: PositiveRule, file: LabelFile, config: LabelConfig) -> pl.Series
             f"numbers ({wordy.sum()} such lines). If it stands for a missing value, give "
             f"--label_missing_values={given[at]}; else correct the line."
         )
+    check_answers(rule, given, file)
     return given

@@ -12,6 +12,7 @@ from pat_keras.data.label_columns import mapped, numbers_of, ruled
 from pat_keras.data.label_config import LabelConfig
 from pat_keras.data.label_file import read_ids, read_label_file
 from pat_keras.data.label_rules import PositiveRule, parse_map
+from pat_keras.data.label_words import account_of
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.readers.table_columns import quoted
 from pat_keras.data.recording import Recording
@@ -29,12 +30,14 @@ class LabelTable:
         meanings: of these columns.
         left_out: columns of text that were not asked for.
         where: name of the file.
+        notes: what else was found in the table and done with it, by name, for people.
     """
 
     people: pl.DataFrame = dataclasses.field(repr=False)
     meanings: dict[str, str]
     left_out: list[str]
     where: str
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_label_table(config: LabelConfig) -> LabelTable:
@@ -60,6 +63,7 @@ def read_label_table(config: LabelConfig) -> LabelTable:
     ids = read_ids(file, config.id_column)
     values: dict[str, pl.Series] = {}
     left_out = []
+    notes: dict[str, str] = {}
     for name in config.columns or [name for name in raw.columns if name != config.id_column]:
         column = (
             mapped(file, name, mapping, config) if mapping else numbers_of(file, name, config, name in config.columns)
@@ -77,7 +81,11 @@ def read_label_table(config: LabelConfig) -> LabelTable:
                 f"{path}: there is a column {config.name!r} already, so that the rule --positive={rule.text} needs "
                 "another name. Give --label=NAME."
             )
-        values[config.name] = rule.apply(values[rule.column] if rule.column in values else ruled(rule, file, config))
+        given = values[rule.column] if rule.column in values else ruled(rule, file, config)
+        values[config.name] = rule.apply(given)
+        if given.dtype == pl.String and given.n_unique() - given.has_nulls() > 2:
+            note = account_of(given, values[config.name], rule.column != config.id_column)
+            notes[f"people of {path.name} by {rule.column}, with their {config.name}"] = note
         meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({path.name})"
     for name in values:
         if name in _RESERVED:
@@ -88,7 +96,7 @@ def read_label_table(config: LabelConfig) -> LabelTable:
             "of a text by --label_column and --map=yes=1,no=0, or by --positive; name what stands for a missing value, "
             "such as refused, by --label_missing_values."
         )
-    return LabelTable(pl.DataFrame({"participant_id": ids, **values}), meanings, left_out, path.name)
+    return LabelTable(pl.DataFrame({"participant_id": ids, **values}), meanings, left_out, path.name, notes)
 
 
 def join_labels(study: Study, table: LabelTable) -> Study:
@@ -107,6 +115,7 @@ def join_labels(study: Study, table: LabelTable) -> Study:
     people = study.people.join(table.people, on="participant_id", how="full", coalesce=True)
     if table.left_out:
         study.reading[f"columns of text in {table.where} left out"] = ", ".join(table.left_out)
+    study.reading.update(table.notes)
 
     def missing_label(label: str, participant_id: str) -> str:
         return f"no {label} in {table.where}" if label in columns else study.missing_label(label, participant_id)

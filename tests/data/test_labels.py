@@ -49,6 +49,26 @@ def test_rules(tmp_path, rule, expected):
     assert made.meanings["ill"] == f"1 {rule.strip()}, else 0 (labels.csv)"
 
 
+def test_what_becomes_of_words_is_told_in_numbers_of_people(tmp_path):
+    groups = ["control"] * 12 + ["ill"] * 3 + ["case"] * 5 + ["unknown", "NA"]
+    text = "id,group\n" + "".join(f"{number},{group}\n" for number, group in enumerate(groups))
+    made = table(tmp_path, text, positive="group==case", missing_values=("unknown",), name="sick")
+    assert made.people["sick"].to_list() == [0] * 15 + [1] * 5 + [None, None]
+    note = "1 = case (5); 0 = control (12), ill (3)"
+    assert made.notes == {"people of labels.csv by group, with their sick": note}
+    assert table(tmp_path, text, positive="group in {case, unknown}").people["label"].sum() == 6  # the rule names it
+    assert not table(tmp_path, text.replace("ill", "control"), positive="group=case", missing_values=("unknown",)).notes
+
+
+def test_many_words_are_counted_and_ids_are_not_named(tmp_path):
+    rows = "".join(f"p{number},{'abcdefghijkl'[number % 12]},own {number}\n" for number in range(48))
+    (note,) = table(tmp_path, "id,site,word\n" + rows, positive="site in {a, l}").notes.values()
+    assert note == "1 = a (4), l (4); 0 = b (4), c (4), d (4), e (4), f (4), g (4), 4 more texts (16)"
+    for rule in ("id in {p1, p2}", "word in {own 1, own 2}"):
+        (note,) = table(tmp_path, "id,site,word\n" + rows, positive=rule).notes.values()
+        assert note == "1 = 2 different texts (2); 0 = 46 different texts (46)"
+
+
 def test_columns_of_numbers_are_taken_and_text_is_told(tmp_path):
     made = table(tmp_path)
     assert made.people.columns == ["participant_id", "phq9", "weight"]
@@ -149,6 +169,19 @@ MALFORMED = {
         "'group' holds 'A', too, .*or name each: 'group in {a, A}'",
     ),
     "rule of capital letters": (CSV, {"positive": "group != B"}, "'group' holds 'b', too, .*alike in the table[.]$"),
+    **{
+        f"no answer, {rule}": (
+            "id,group\n1,case\n2,control\n3,Unknown\n4,refused\n5,NA\n",
+            {"positive": rule, "columns": ()},
+            f"line 4: group is 'Unknown', which is likely no answer, but --positive={rule} would make a {made} of it "
+            r"\(2 such lines\).*--label_missing_values=Unknown,refused; if it is an answer, write it in other words",
+        )
+        for rule, made in (("group==case", 0), ("group!=control", 1))
+    },
+    **{
+        f"no answer {word}": (f"id;group\n1;case\n2;{word}\n", {"positive": "group=case"}, "likely no answer")
+        for word in ("-", "?", "??", "n.a.", "N.A", "Don't know", "don\u2019t know", " MISSING ", "not answered", "...")
+    },
     "map lacks a text": (
         CSV,
         {"columns": ("answer",), "mapping": "yes=1"},
