@@ -240,6 +240,8 @@ def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: path
     if cohort.metadata["largest_too_often"]:
         words = words_of(cohort.metadata["largest_too_often"], study.unit)
         lines += textwrap.wrap(f"warning: {words}", 110, subsequent_indent=" " * 4)
+    for words in cohort.metadata["label_warnings"]:
+        lines += textwrap.wrap(f"warning: {words}", 110, subsequent_indent=" " * 4)
     lines += ["", *_label_lines(assembly), ""]
     lines += [f"cohort:   {out} ({out.stat().st_size / 1e6:.1f} MB)", f"rejected: {rejected}"]
     for name, text in (("terms:", study.terms), ("cite:", study.citation)):

@@ -71,7 +71,12 @@ _LABELS: dict[str, tuple[Any, Any, str]] = {
         "'label'. A missing value stays missing.",
     ),
     "map": (str, None, "Numbers for the texts of --label_column: yes=1,no=0."),
-    "label_missing_values": (list, None, "What stands for a missing label, beside blanks, NA and NaN: 7,9."),
+    "label_missing_values": (
+        list,
+        None,
+        "What stands for a missing label, beside blanks, NA and NaN. 7,9 applies to every column of --labels, even where "
+        "9 is a true score; group:9 to the column group alone.",
+    ),
 }
 
 

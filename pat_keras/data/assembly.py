@@ -119,6 +119,7 @@ def _metadata(
         },
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "largest_too_often": store.top_values.too_often() if study.ceiling is None else None,
+        "label_warnings": list(study.warnings),
         "reading": dict(study.reading),
         "funnel": funnel,
     }

@@ -16,7 +16,8 @@ class LabelConfig:
         positive: a rule such as "phq9>=10", see `label_rules`; it makes a further column of 0 and 1.
         name: of that column.
         mapping: texts to numbers, such as "yes=1,no=0", for the one column in `columns`.
-        missing_values: that stand for a missing label, beside blanks, NA and NaN.
+        missing_values: that stand for a missing label, beside blanks, NA and NaN: in every column, or as "group:9" in
+            one alone.
     """
 
     path: str
@@ -28,5 +29,6 @@ class LabelConfig:
     missing_values: tuple[str, ...] = ()
 
     def missing_of(self, column: str) -> tuple[str, ...]:
-        """The texts that stand for a missing value in a column."""
-        return self.missing_values
+        """The texts that stand for a missing value in a column: those of every column, and its own."""
+        own = f"{column}:"
+        return tuple(value.removeprefix(own) for value in self.missing_values)

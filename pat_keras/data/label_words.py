@@ -6,6 +6,7 @@ Axes: P people of the table.
 from __future__ import annotations
 
 import collections
+import re
 
 import polars as pl
 
@@ -13,25 +14,11 @@ from pat_keras.data.label_file import LabelFile
 from pat_keras.data.label_rules import PositiveRule
 from pat_keras.errors import LabelError
 
-# In small letters, without points, hyphens and the like at the ends, with a plain apostrophe; "" is left of "-" and "?".
-_NO_ANSWER = (
-    *(
-        "",
-        "unknown",
-        "unkn",
-        "unk",
-        "not known",
-        "undetermined",
-        "refused",
-        "refusal",
-        "declined",
-        "missing",
-        "no data",
-    ),
-    *("don't know", "dont know", "do not know", "dk", "n.a", "n a", "#n/a", "not available", "not applicable"),
-    *("not answered", "not assessed", "not reported", "not recorded", "not stated", "not asked", "no answer"),
-    *("no response", "unanswered", "unspecified", "undisclosed", "prefer not to say", "prefer not to answer"),
-    *("unbekannt", "keine angabe", "k.a"),
+# In small letters, without points, hyphens and the like at the ends, with plain apostrophes; nothing is left of "-".
+_NO_ANSWER = re.compile(
+    "(unkn?|unknown|undetermined|unanswered|unspecified|undisclosed|unbekannt|refused|refusal|declined|missing|dk|"
+    "no (answer|response|data)|(don't|dont|do not) know|n[. ]a|#n/a|k[.] ?a|keine angabe|prefer not to (say|answer)|"
+    "not (known|available|applicable|answered|assessed|reported|recorded|stated|asked))?"
 )
 _MOST_WORDS = 8  # of an account
 
@@ -61,7 +48,8 @@ def check_answers(rule: PositiveRule, texts: pl.Series, file: LabelFile) -> None
 
 
 def _is_no_answer(text: str) -> bool:
-    return text.replace("\u2019", "'").strip(" .-?_/*\u2013\u2014").casefold() in _NO_ANSWER
+    plain = text.replace("\u2019", "'").strip(" .-?_/*\u2013\u2014").casefold()
+    return _NO_ANSWER.fullmatch(plain) is not None
 
 
 def account_of(texts: pl.Series, positive: pl.Series, name_words: bool) -> str:
@@ -85,8 +73,7 @@ def account_of(texts: pl.Series, positive: pl.Series, name_words: bool) -> str:
         listed = [f"{word} ({words[word]:,})" for word in kept if word in words]
         more = {word: count for word, count in words.items() if word not in kept}
         if more:
-            listed.append(
-                f"{len(more):,} {'more' if listed else 'different'} {'text' if len(more) == 1 else 'texts'} ({sum(more.values()):,})"
-            )
+            which = f"{'more' if listed else 'different'} text{'s' if len(more) > 1 else ''}"
+            listed.append(f"{len(more):,} {which} ({sum(more.values()):,})")
         parts.append(f"{value} = {', '.join(listed) or 'nobody'}")
     return "; ".join(parts)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from pat_keras.data.label_codes import warning_of
 from pat_keras.data.label_columns import mapped, numbers_of, ruled
 from pat_keras.data.label_config import LabelConfig
-from pat_keras.data.label_file import read_ids, read_label_file
+from pat_keras.data.label_file import LabelFile, read_ids, read_label_file
 from pat_keras.data.label_rules import PositiveRule, parse_map
 from pat_keras.data.label_words import account_of
 from pat_keras.data.readers.study import Rejection, Study
@@ -31,6 +32,7 @@ class LabelTable:
         left_out: columns of text that were not asked for.
         where: name of the file.
         notes: what else was found in the table and done with it, by name, for people.
+        warnings: sentences about numbers that likely stand for a missing value.
     """
 
     people: pl.DataFrame = dataclasses.field(repr=False)
@@ -38,6 +40,7 @@ class LabelTable:
     left_out: list[str]
     where: str
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 def read_label_table(config: LabelConfig) -> LabelTable:
@@ -51,52 +54,80 @@ def read_label_table(config: LabelConfig) -> LabelTable:
     mapping = parse_map(config.mapping) if config.mapping is not None else {}
     if mapping and len(config.columns) != 1:
         raise LabelError(f"--map={config.mapping}: says nothing of its column. Give one --label_column beside it.")
-    path = pathlib.Path(config.path)
-    file = read_label_file(path)
-    raw = file.columns
+    file = read_label_file(pathlib.Path(config.path))
+    _check_named(file, config, rule)
+    ids = read_ids(file, config.id_column)
+    names = config.columns or tuple(name for name in file.columns.columns if name != config.id_column)
+    to_map = config.columns if mapping else ()
+    values: dict[str, pl.Series] = {}
+    for name in names:
+        asked = name in config.columns
+        made = mapped(file, name, mapping, config) if name in to_map else numbers_of(file, name, config, asked)
+        if made is not None:
+            values[name] = made
+    table = LabelTable(pl.DataFrame(), {}, [name for name in names if name not in values], file.path.name)
+    for name in values:
+        table.meanings[name] = f"{name} of {table.where}" + (f", {config.mapping}" if name in to_map else "")
+    given = dict(values)  # to be looked through for codes
+    if rule:
+        if rule.column not in given:
+            given[rule.column] = ruled(rule, file, config)
+        values[config.name] = _positive(rule, given[rule.column], values, table, config)
+    table.warnings.extend(_warnings({name: given[name] for name in given if name not in to_map}, table.where))
+    _check_values(values, file, config)
+    return dataclasses.replace(table, people=pl.DataFrame({"participant_id": ids, **values}))
+
+
+def _check_named(file: LabelFile, config: LabelConfig, rule: PositiveRule | None) -> None:
+    """Refuses names of columns that are not there, also those before the colon of missing values."""
+    there = file.columns.columns
     for name in (config.id_column, *config.columns, *([rule.column] if rule else [])):
-        if name not in raw.columns:
+        if name not in there:
             raise LabelError(
-                f"{path}: there is no column {name!r}; found {quoted(raw.columns)}. Choose by --label_id_column (or "
+                f"{file.path}: there is no column {name!r}; found {quoted(there)}. Choose by --label_id_column (or "
                 "--id_column), --label_column and --positive."
             )
-    ids = read_ids(file, config.id_column)
-    values: dict[str, pl.Series] = {}
-    left_out = []
-    notes: dict[str, str] = {}
-    for name in config.columns or [name for name in raw.columns if name != config.id_column]:
-        column = (
-            mapped(file, name, mapping, config) if mapping else numbers_of(file, name, config, name in config.columns)
-        )
-        if column is None:
-            left_out.append(name)
-        else:
-            values[name] = column
-    meanings = {name: f"{name} of {path.name}" for name in values}
-    if mapping:
-        meanings[config.columns[0]] += f", {config.mapping}"
-    if rule:
-        if config.name in values:
+    for value in config.missing_values:
+        column, colon, _ = value.partition(":")
+        if colon and column not in there and not any(value in file.columns[name].cast(pl.String) for name in there):
             raise LabelError(
-                f"{path}: there is a column {config.name!r} already, so that the rule --positive={rule.text} needs "
-                "another name. Give --label=NAME."
+                f"{file.path}: --label_missing_values={value}: there is no column {column!r}, and no {value!r} in the "
+                f"table; found the columns {quoted(there)}. Give COLUMN:VALUE, or a value for every column."
             )
-        given = values[rule.column] if rule.column in values else ruled(rule, file, config)
-        values[config.name] = rule.apply(given)
-        if given.dtype == pl.String and given.n_unique() - given.has_nulls() > 2:
-            note = account_of(given, values[config.name], rule.column != config.id_column)
-            notes[f"people of {path.name} by {rule.column}, with their {config.name}"] = note
-        meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({path.name})"
+
+
+def _positive(
+    rule: PositiveRule, given: pl.Series, values: dict[str, pl.Series], table: LabelTable, config: LabelConfig
+) -> pl.Series:
+    """The label that a rule makes of a column; its meaning, and what became of more than two words, go to `table`."""
+    if config.name in values:
+        raise LabelError(
+            f"{config.path}: there is a column {config.name!r} already, so that the rule --positive={rule.text} needs "
+            "another name. Give --label=NAME."
+        )
+    made = rule.apply(given)
+    table.meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({table.where})"
+    if given.dtype == pl.String and given.drop_nulls().n_unique() > 2:
+        note = account_of(given, made, rule.column != config.id_column)
+        table.notes[f"people of {table.where} by {rule.column}, with their {config.name}"] = note
+    return made
+
+
+def _warnings(values: dict[str, pl.Series], where: str) -> list[str]:
+    found = [warning_of(name, column, where) for name, column in values.items() if column.dtype.is_numeric()]
+    return [words for words in found if words]
+
+
+def _check_values(values: dict[str, pl.Series], file: LabelFile, config: LabelConfig) -> None:
     for name in values:
         if name in _RESERVED:
-            raise LabelError(f"{path}: {name!r} is a name that every cohort uses itself. Rename the column.")
+            raise LabelError(f"{file.path}: {name!r} is a name that every cohort uses itself. Rename the column.")
     if not values:
         raise LabelError(
-            f"{path}: no column holds numbers beside {config.id_column!r}; found {quoted(raw.columns)}. Make numbers "
-            "of a text by --label_column and --map=yes=1,no=0, or by --positive; name what stands for a missing value, "
-            "such as refused, by --label_missing_values."
+            f"{file.path}: no column holds numbers beside {config.id_column!r}; found {quoted(file.columns.columns)}. "
+            "Make numbers of a text by --label_column and --map=yes=1,no=0, or by --positive; name what stands for a "
+            "missing value, such as refused, by --label_missing_values."
         )
-    return LabelTable(pl.DataFrame({"participant_id": ids, **values}), meanings, left_out, path.name, notes)
 
 
 def join_labels(study: Study, table: LabelTable) -> Study:
@@ -123,6 +154,7 @@ def join_labels(study: Study, table: LabelTable) -> Study:
     return dataclasses.replace(
         study,
         people=people,
+        warnings=(*study.warnings, *table.warnings),
         recordings=_matched(study.recordings, table),
         labels={**study.labels, **table.meanings},
         missing_label=missing_label,

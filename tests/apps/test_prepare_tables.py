@@ -152,3 +152,21 @@ def test_a_value_that_is_there_too_often_is_told(tmp_path, capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert "warning: 60 minutes of 1 people are 9,999 " in told and "by --missing_values" in told
     assert "60 minutes of 1 people are 9,999 " in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+def test_words_and_codes_of_labels_are_told_in_numbers_of_people(tmp_path, raw, capsys):
+    labels = write(tmp_path / "l.csv", "id,phq9,group\n0012,99,case\n7,3,control\n8,14,ill\n9,8,refused\n")
+    out = tmp_path / "c.parquet"
+    flags = ["--source=csv", f"--raw={raw}", "--on_bad_file=reject", f"--labels={labels}", "--label_id_column=id"]
+    flags += ["--label=sick", "--positive=group==case", f"--out={out}"]
+    assert run(*flags) == 2
+    assert "l.csv, line 5: group is 'refused', which is likely no answer" in paragraph(capsys)
+    assert run(*flags, "--label_missing_values=group:refused") == 0
+    told, page = " ".join(capsys.readouterr().out.split()), out.with_suffix(".html").read_text(encoding="utf-8")
+    account = "1 = case (1); 0 = control (1), ill (1)"
+    assert f"people of l.csv by group, with their sick: {account}" in told and account in page
+    warning = "phq9 of l.csv has the value 99 (1 person); all others are from 3 to 14. "
+    assert f"warning: {warning}" in told and "give --label_missing_values=phq9:99." in told and warning in page
+    assert run(*flags, "--label_missing_values=group:refused,phq9:99", "--overwrite") == 0
+    assert "warning:" not in capsys.readouterr().out
+    assert np.isnan(Cohort.read(out).label("phq9")).tolist() == [True, False, False]

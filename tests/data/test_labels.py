@@ -60,6 +60,29 @@ def test_what_becomes_of_words_is_told_in_numbers_of_people(tmp_path):
     assert not table(tmp_path, text.replace("ill", "control"), positive="group=case", missing_values=("unknown",)).notes
 
 
+def test_a_missing_value_of_one_column_stays_in_the_others(tmp_path):
+    text = "id,phq9,site,note\n1,9,9,a:b\n2,12,1,c\n3,3,2,c\n"
+    made = table(tmp_path, text, missing_values=("site:9",), positive="note == c")
+    assert made.people["phq9"].to_list() == [9, 12, 3]
+    assert made.people["site"].to_list() == [None, 1, 2]
+    assert table(tmp_path, text, missing_values=("9",)).people["phq9"].to_list() == [None, 12, 3]
+    made = table(tmp_path, text, missing_values=("note:a:b",), positive="note == c")
+    assert made.people["label"].to_list() == [None, 1, 1]
+    assert table(tmp_path, text, missing_values=("a:b",), positive="note == c").people["label"].sum() == 2
+
+
+def test_likely_codes_of_labels_and_of_the_column_of_a_rule_are_told(tmp_path):
+    text = "id,phq9,age\n1,3,40\n2,99,99\n3,14,71\n4,-9,35\n"
+    made = table(tmp_path, text, positive="phq9>=10", columns=("age",))
+    assert made.people["label"].to_list() == [0, 1, 1, 0]  # told, not decided
+    (words,) = made.warnings
+    assert words.startswith(
+        "phq9 of labels.csv has the value -9 (1 person), 99 (1 person); all others are from 3 to 14."
+    )
+    assert table(tmp_path, text, positive="phq9>=10").warnings == [words]
+    assert not table(tmp_path, text, positive="phq9>=10", missing_values=("phq9:-9", "phq9:99")).warnings
+
+
 def test_many_words_are_counted_and_ids_are_not_named(tmp_path):
     rows = "".join(f"p{number},{'abcdefghijkl'[number % 12]},own {number}\n" for number in range(48))
     (note,) = table(tmp_path, "id,site,word\n" + rows, positive="site in {a, l}").notes.values()
@@ -191,6 +214,11 @@ MALFORMED = {
     "map no number": (CSV, {"columns": ("answer",), "mapping": "yes=ja"}, "'yes=ja' is no text=number"),
     "map twice": (CSV, {"columns": ("answer",), "mapping": "yes=1,yes=0"}, "'yes' is there twice"),
     "size of a text": (CSV, {"positive": "group>=1"}, "'group' holds text .such as 'a', 'b'., which has no size"),
+    "missing value of no column": (
+        CSV,
+        {"missing_values": ("grup:9",)},
+        "--label_missing_values=grup:9: there is no column 'grup', and no 'grup:9' in the table; found",
+    ),
     "name taken": (CSV, {"positive": "phq9>=10", "name": "phq9"}, "a column 'phq9' already"),
     "name of ours": (CSV.replace("weight", "window"), {}, "'window' is a name that every cohort uses"),
     "no numbers": ("id,a\n1,x\n2,y\n", {}, "no column holds numbers beside 'id'"),

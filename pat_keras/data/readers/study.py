@@ -45,6 +45,7 @@ class Study:
         terms: under which terms the data came.
         reading: how the files were read, for the cohort's metadata and the report: what was found in them and what was
             done with it, by name. Filled while the recordings are iterated.
+        warnings: sentences about labels that may not be what they seem.
     """
 
     name: str
@@ -59,3 +60,4 @@ class Study:
     citation: str
     terms: str
     reading: dict[str, str] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
