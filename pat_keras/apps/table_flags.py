@@ -63,19 +63,29 @@ _LABELS: dict[str, tuple[Any, Any, str]] = {
         "(Stata). Who is in only one of table and recordings is rejected, and counted.",
     ),
     "label_id_column": (str, None, "Column of --labels with the ids; --id_column, or participant_id, if not given."),
-    "label_column": (list, None, "Columns of --labels to take; all that hold numbers if not given."),
+    "label_column": (
+        list,
+        None,
+        "Columns of --labels to take; if not given, all that hold numbers, and those of train, validation and test for "
+        "pat-finetune --split=column.",
+    ),
     "positive": (
         str,
         None,
         "Makes a label of 0 and 1 by a rule, such as 'phq9>=10' or 'group in {a, b}'; it is named by --label, or "
         "'label'. A missing value stays missing.",
     ),
-    "map": (str, None, "Numbers for the texts of --label_column: yes=1,no=0."),
+    "map": (
+        str,
+        None,
+        "Numbers for texts: yes=1,no=0. It is applied to the one --label_column; of several, or if none is given, to "
+        "those columns of text whose every word it has; columns of numbers stay as they are.",
+    ),
     "label_missing_values": (
         list,
         None,
-        "What stands for a missing label, beside blanks, NA and NaN. 7,9 applies to every column of --labels, even where "
-        "9 is a true score; group:9 to the column group alone.",
+        "What stands for a missing label, beside blanks, NA and NaN. 7,9 applies to every column of --labels, even "
+        "where 9 is a true score; group:9 to the column group alone.",
     ),
 }
 

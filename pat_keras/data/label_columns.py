@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from pat_keras.data.label_config import LabelConfig
@@ -10,6 +12,7 @@ from pat_keras.data.label_rules import PositiveRule
 from pat_keras.data.label_words import check_answers
 from pat_keras.data.readers.numbers import MISSING, is_number, missing_numbers, read_numbers
 from pat_keras.data.readers.table_columns import id_texts
+from pat_keras.data.splits import PARTS
 from pat_keras.errors import LabelError
 
 _TINY = 1e-70  # see readers/xpt.py: a zero that another program misread
@@ -76,6 +79,56 @@ def mapped(file: LabelFile, name: str, mapping: dict[str, float], config: LabelC
             f"({len(unknown)} such lines). Add it to the mapping, or to --label_missing_values."
         )
     return texts.replace_strict(mapping, default=None, return_dtype=pl.Float64)
+
+
+def columns_to_map(
+    file: LabelFile, names: Sequence[str], mapping: dict[str, float], config: LabelConfig
+) -> tuple[str, ...]:
+    """Which of several columns a map is for: those of text whose every word it has.
+
+    Raises:
+        LabelError: if it has some words of a column and not all, or of no column any.
+    """
+    words = {name: _words(file, name, mapping, config) for name in names}
+    words = {name: found for name, found in words.items() if found}
+    fitting = tuple(name for name, found in words.items() if not mapping.keys().isdisjoint(found))
+    for name in fitting:
+        lacking = [word for word in words[name] if word not in mapping]
+        if lacking:
+            raise LabelError(
+                f"{file.path}: --map={config.mapping} has some of the words of {name}, but not "
+                f"{', '.join(map(repr, lacking[:4]))}. Add them to the mapping or to --label_missing_values, or name "
+                f"the columns to take without {name!r} by --label_column."
+            )
+    if not fitting:
+        there = [f"{name!r} has {', '.join(map(repr, found[:3]))}" for name, found in words.items()]
+        raise LabelError(
+            f"{file.path}: --map={config.mapping} has no word of any column of text; found: "
+            f"{'; '.join(there[:4]) or 'no such column'}. Write the words as in the table; to map a column of numbers, "
+            "give it as the one --label_column."
+        )
+    return fitting
+
+
+def _words(file: LabelFile, name: str, mapping: dict[str, float], config: LabelConfig) -> list[str]:
+    """The different texts of a column that are not missing, or that the map has; [] if all are numbers."""
+    column = file.columns[name]
+    if column.dtype.is_numeric() or column.dtype.is_temporal() or column.dtype in (pl.Boolean, pl.Null):
+        return []
+    texts = id_texts(column).drop_nulls()
+    given = given_texts(texts, config.missing_of(name)).is_not_null()
+    words = texts.filter(given | texts.is_in(list(mapping))).unique().sort().to_list()
+    return words if any(not is_number(word) or word.lower() in MISSING for word in words) else []
+
+
+def parts_of(file: LabelFile, name: str, config: LabelConfig) -> pl.Series | None:
+    """A column of the words train, validation and test alone as text, null = missing; None for any other column."""
+    column = file.columns[name]
+    if column.dtype != pl.String:
+        return None
+    texts = given_texts(column, config.missing_of(name))
+    found = set(texts.drop_nulls())
+    return texts if found and found <= set(PARTS) else None
 
 
 def ruled(rule: PositiveRule, file: LabelFile, config: LabelConfig) -> pl.Series:

@@ -12,10 +12,11 @@ class LabelConfig:
     Attributes:
         path: of the table.
         id_column: name of the column with the participants' ids.
-        columns: of labels and covariates; none for all that hold numbers.
+        columns: of labels and covariates; none for all that hold numbers, or parts of a split.
         positive: a rule such as "phq9>=10", see `label_rules`; it makes a further column of 0 and 1.
         name: of that column.
-        mapping: texts to numbers, such as "yes=1,no=0", for the one column in `columns`.
+        mapping: texts to numbers, such as "yes=1,no=0", for the one column in `columns`, or of several those columns of
+            text whose every word it has.
         missing_values: that stand for a missing label, beside blanks, NA and NaN: in every column, or as "group:9" in
             one alone.
     """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from pat_keras.data.label_codes import warning_of
-from pat_keras.data.label_columns import mapped, numbers_of, ruled
+from pat_keras.data.label_columns import columns_to_map, mapped, numbers_of, parts_of, ruled
 from pat_keras.data.label_config import LabelConfig
 from pat_keras.data.label_file import LabelFile, read_ids, read_label_file
 from pat_keras.data.label_rules import PositiveRule, parse_map
@@ -17,6 +17,7 @@ from pat_keras.data.label_words import account_of
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.readers.table_columns import quoted
 from pat_keras.data.recording import Recording
+from pat_keras.data.splits import PARTS
 from pat_keras.errors import LabelError
 
 _RESERVED = ("participant_id", "window", "start", "start_weekday", "activity")
@@ -27,9 +28,10 @@ class LabelTable:
     """Labels of people.
 
     Attributes:
-        people: `participant_id` (text, once each), then float64 columns, null = missing.
+        people: `participant_id` (text, once each), then columns of float64, null = missing; those that hold the parts
+            of a split (train, validation, test) are text.
         meanings: of these columns.
-        left_out: columns of text that were not asked for.
+        left_out: other columns of text, which were not asked for.
         where: name of the file.
         notes: what else was found in the table and done with it, by name, for people.
         warnings: sentences about numbers that likely stand for a missing value.
@@ -52,22 +54,29 @@ def read_label_table(config: LabelConfig) -> LabelTable:
     """
     rule = PositiveRule.parse(config.positive) if config.positive is not None else None
     mapping = parse_map(config.mapping) if config.mapping is not None else {}
-    if mapping and len(config.columns) != 1:
-        raise LabelError(f"--map={config.mapping}: says nothing of its column. Give one --label_column beside it.")
     file = read_label_file(pathlib.Path(config.path))
     _check_named(file, config, rule)
     ids = read_ids(file, config.id_column)
     names = config.columns or tuple(name for name in file.columns.columns if name != config.id_column)
-    to_map = config.columns if mapping else ()
+    to_map: tuple[str, ...] = ()
+    if mapping:
+        to_map = config.columns if len(config.columns) == 1 else columns_to_map(file, names, mapping, config)
     values: dict[str, pl.Series] = {}
+    table = LabelTable(pl.DataFrame(), {}, [], file.path.name)
     for name in names:
-        asked = name in config.columns
-        made = mapped(file, name, mapping, config) if name in to_map else numbers_of(file, name, config, asked)
-        if made is not None:
-            values[name] = made
-    table = LabelTable(pl.DataFrame(), {}, [name for name in names if name not in values], file.path.name)
-    for name in values:
-        table.meanings[name] = f"{name} of {table.where}" + (f", {config.mapping}" if name in to_map else "")
+        if name in to_map:
+            values[name] = mapped(file, name, mapping, config)
+            table.meanings[name] = f"{name} of {table.where}, {config.mapping}"
+        elif (parts := parts_of(file, name, config)) is not None:
+            values[name] = parts
+            table.meanings[name] = f"{', '.join(PARTS)} of {table.where}"
+            told = f"parts of a split, for pat-finetune --split=column --split_column={name}"
+            table.notes[f"{name} of {table.where}"] = told
+        elif (numbers := numbers_of(file, name, config, name in config.columns)) is not None:
+            values[name] = numbers
+            table.meanings[name] = f"{name} of {table.where}"
+        else:
+            table.left_out.append(name)
     given = dict(values)  # to be looked through for codes
     if rule:
         if rule.column not in given:

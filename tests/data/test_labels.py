@@ -125,6 +125,36 @@ def test_texts_become_numbers_by_a_map(tmp_path):
     assert made.people["label"].to_list() == [1, 0, None, 1]
 
 
+def test_a_map_is_for_the_columns_of_text_whose_words_it_has(tmp_path):
+    text = "id,phq9,age,sex,smoker,site\n1,3,40,female,no,x\n2,12,52,male,NA,y\n3,1,33,,refused,x\n"
+    mapping = "female=1,male=0,yes=1,no=0"
+    made = table(tmp_path, text, mapping=mapping, missing_values=("refused",))
+    assert made.people.columns == ["participant_id", "phq9", "age", "sex", "smoker"]
+    assert made.people["sex"].to_list() == [1, 0, None]
+    assert made.people["smoker"].to_list() == [0, None, None]
+    assert made.people["age"].to_list() == [40, 52, 33]
+    assert (made.left_out, made.meanings["sex"]) == (["site"], f"sex of labels.csv, {mapping}")
+    assert made.meanings["age"] == "age of labels.csv"
+    made = table(tmp_path, text, mapping="female=1,male=0", columns=("sex", "age"))
+    assert made.people.columns == ["participant_id", "sex", "age"]
+    made = table(tmp_path, "id,a,b\n1,none,1\n2,mild,2\n", mapping="none=0,mild=1,1=7")
+    assert (made.people["a"].to_list(), made.people["b"].to_list()) == ([0, 1], [1, 2])  # numbers stay
+
+
+def test_the_parts_of_a_split_stay_text(tmp_path):
+    text = "id,phq9,part,phase\n1,3,train,train\n2,12,test,early\n3,1,,late\n4,2,validation,train\n"
+    made = table(tmp_path, text)
+    assert made.people.columns == ["participant_id", "phq9", "part"]
+    assert made.people["part"].to_list() == ["train", "test", None, "validation"]
+    assert (made.left_out, made.meanings["part"]) == (["phase"], "train, validation, test of labels.csv")
+    note = "parts of a split, for pat-finetune --split=column --split_column=part"
+    assert made.notes == {"part of labels.csv": note}
+    assert table(tmp_path, text, columns=("phq9", "part")).people["part"].to_list() == made.people["part"].to_list()
+    assert table(tmp_path, text, columns=("phq9",)).people.columns == ["participant_id", "phq9"]
+    made = table(tmp_path, text, columns=("part",), mapping="train=0,test=1,validation=2")
+    assert made.people["part"].to_list() == [0, 1, None, 2]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "xpt", "sav", "dta"])
 def test_formats(tmp_path, suffix):
     people = pl.DataFrame({"seqn": [1.0, 2.0, 3.0], "phq": [10.0, 0.0, None], "sex": ["m", "f", "f"]})
@@ -210,7 +240,31 @@ MALFORMED = {
         {"columns": ("answer",), "mapping": "yes=1"},
         "line 3: answer is 'no', which --map=yes=1",
     ),
-    "map without column": (CSV, {"mapping": "yes=1"}, "Give one --label_column"),
+    "map of some words of a column": (
+        CSV,
+        {"mapping": "yes=1"},
+        "--map=yes=1 has some of the words of answer, but not 'no'. Add them to the mapping or to --label_",
+    ),
+    "map of no column": (
+        CSV,
+        {"mapping": "ja=1"},
+        "no word of any column of text; found: 'group' has 'a', 'b'; 'answer'",
+    ),
+    "map of none of the columns": (
+        CSV,
+        {"mapping": "yes=1,no=0", "columns": ("phq9", "weight")},
+        "no word of any column of text; found: no such column. .* to map a column of numbers, give it as the one",
+    ),
+    "map beside a text": (
+        CSV,
+        {"mapping": "yes=1,no=0", "columns": ("answer", "group")},
+        "line 2: group is 'a', expected a number",
+    ),
+    "map of numbers and words": (
+        "id,a\n1,12\n2,none\n3,refused\n",
+        {"mapping": "none=0"},
+        "some of the words of a, but not '12', 'refused'",
+    ),
     "map no number": (CSV, {"columns": ("answer",), "mapping": "yes=ja"}, "'yes=ja' is no text=number"),
     "map twice": (CSV, {"columns": ("answer",), "mapping": "yes=1,yes=0"}, "'yes' is there twice"),
     "size of a text": (CSV, {"positive": "group>=1"}, "'group' holds text .such as 'a', 'b'., which has no size"),
