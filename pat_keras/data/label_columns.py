@@ -113,7 +113,7 @@ def columns_to_map(
 def _words(file: LabelFile, name: str, mapping: dict[str, float], config: LabelConfig) -> list[str]:
     """The different texts of a column that are not missing, or that the map has; [] if all are numbers."""
     column = file.columns[name]
-    if column.dtype.is_numeric() or column.dtype.is_temporal() or column.dtype in (pl.Boolean, pl.Null):
+    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return []
     texts = id_texts(column).drop_nulls()
     given = given_texts(texts, config.missing_of(name)).is_not_null()

@@ -16,7 +16,7 @@ from pat_keras.errors import LabelError
 
 # In small letters, without points, hyphens and the like at the ends, with plain apostrophes; nothing is left of "-".
 _NO_ANSWER = re.compile(
-    "(unkn?|unknown|undetermined|unanswered|unspecified|undisclosed|unbekannt|refused|refusal|declined|missing|dk|"
+    "(unkn?|unknown|undetermined|unanswered|unspecified|undisclosed|unbekannt|refused|refusal|declined|missing|"
     "no (answer|response|data)|(don't|dont|do not) know|n[. ]a|#n/a|k[.] ?a|keine angabe|prefer not to (say|answer)|"
     "not (known|available|applicable|answered|assessed|reported|recorded|stated|asked))?"
 )

@@ -98,7 +98,11 @@ def _check_named(file: LabelFile, config: LabelConfig, rule: PositiveRule | None
             )
     for value in config.missing_values:
         column, colon, _ = value.partition(":")
-        if colon and column not in there and not any(value in file.columns[name].cast(pl.String) for name in there):
+        if (
+            colon
+            and column not in there
+            and not any(value in column for column in file.columns if column.dtype == pl.String)
+        ):
             raise LabelError(
                 f"{file.path}: --label_missing_values={value}: there is no column {column!r}, and no {value!r} in the "
                 f"table; found the columns {quoted(there)}. Give COLUMN:VALUE, or a value for every column."

@@ -141,6 +141,15 @@ def test_a_map_is_for_the_columns_of_text_whose_words_it_has(tmp_path):
     assert (made.people["a"].to_list(), made.people["b"].to_list()) == ([0, 1], [1, 2])  # numbers stay
 
 
+def test_a_map_is_for_columns_of_typed_files_too(tmp_path):
+    path = tmp_path / "labels.parquet"
+    people = {"id": ["a", "b"], "sex": ["f", "m"], "age": [30, 40], "sure": [True, False], "sites": [["x"], ["y"]]}
+    pl.DataFrame(people, schema_overrides={"sex": pl.Categorical}).write_parquet(path)
+    made = read_label_table(LabelConfig(str(path), "id", mapping="f=1,m=0"))
+    assert made.people.drop("participant_id").rows() == [(1, 30, 1), (0, 40, 0)]
+    assert made.left_out == ["sites"]
+
+
 def test_the_parts_of_a_split_stay_text(tmp_path):
     text = "id,phq9,part,phase\n1,3,train,train\n2,12,test,early\n3,1,,late\n4,2,validation,train\n"
     made = table(tmp_path, text)
@@ -276,11 +285,11 @@ MALFORMED = {
     "name taken": (CSV, {"positive": "phq9>=10", "name": "phq9"}, "a column 'phq9' already"),
     "name of ours": (CSV.replace("weight", "window"), {}, "'window' is a name that every cohort uses"),
     "no numbers": ("id,a\n1,x\n2,y\n", {}, "no column holds numbers beside 'id'"),
-    "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma.*tells which. Write 1,2340, or take"),
+    "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma.*tells which. Write 1,2340, leave"),
     "thousands, all with commas": (
         'id,steps\n0001,"7,532"\n0002,"10,210"\n0003,"8,901"\n0004,"3,120"\n',
         {},
-        "line 2: steps is '7,532', which is 7532 if the comma separates.*Write 7,5320, or take the thousands",
+        "line 2: steps is '7,532', which is 7532 if the comma separates.*Write 7,5320, .*or take the thousands",
     ),
     "thousands, with a whole number above them": (
         'id,steps\n1,"7,532"\n2,10210\n',
