@@ -285,11 +285,15 @@ MALFORMED = {
     "name taken": (CSV, {"positive": "phq9>=10", "name": "phq9"}, "a column 'phq9' already"),
     "name of ours": (CSV.replace("weight", "window"), {}, "'window' is a name that every cohort uses"),
     "no numbers": ("id,a\n1,x\n2,y\n", {}, "no column holds numbers beside 'id'"),
-    "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma.*tells which. Write 1,2340, leave"),
+    "thousands": (
+        "id;a\n1;1,234\n2;5\n",
+        {},
+        "which is 1234 if the comma.*tells which. If it is the decimal mark, write 1,2340; if not, take",
+    ),
     "thousands, all with commas": (
         'id,steps\n0001,"7,532"\n0002,"10,210"\n0003,"8,901"\n0004,"3,120"\n',
         {},
-        "line 2: steps is '7,532', which is 7532 if the comma separates.*Write 7,5320, .*or take the thousands",
+        "line 2: steps is '7,532', which is 7532 if the comma separates.*write 7,5320; if not, take the separators away",
     ),
     "thousands, with a whole number above them": (
         'id,steps\n1,"7,532"\n2,10210\n',

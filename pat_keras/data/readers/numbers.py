@@ -112,13 +112,16 @@ def _find_mark(
         whole = texts.filter(~marked).drop_nulls().cast(pl.Float64, strict=False).count() > 0
         if thousands and (name == "comma" or whole or doubt_points):
             at = int(marked.arg_true()[0])
-            settled = f"Give --decimal={name}"
+            settled = f"Give --decimal={name}, or take the thousands separators away."
             if error is LabelError:  # a table of labels has no such flag
-                settled = f"Write {texts[at]}0, leave the column out by --label_column"
+                settled = (
+                    f"If it is the decimal mark, write {texts[at]}0; if not, take the separators away; or leave the "
+                    "column out by --label_column."
+                )
             raise error(
                 f"{place.format(line=lines[at])} is {texts[at]!r}, which is {texts[at].replace(DECIMALS[name], '')} if "
                 f"the {name} separates thousands, and between one and a thousand if it is the decimal mark; nothing in "
-                f"the file tells which. {settled}, or take the thousands separators away."
+                f"the file tells which. {settled}"
             )
         return name
     return "none"
