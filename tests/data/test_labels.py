@@ -293,7 +293,7 @@ MALFORMED = {
     "thousands, all with commas": (
         'id,steps\n0001,"7,532"\n0002,"10,210"\n0003,"8,901"\n0004,"3,120"\n',
         {},
-        "line 2: steps is '7,532', which is 7532 if the comma separates.*write 7,5320; if not, take the separators away",
+        "line 2: steps is '7,532', which is 7532 if the comma separates.*write 7,5320; if not, take the separators",
     ),
     "thousands, with a whole number above them": (
         'id,steps\n1,"7,532"\n2,10210\n',
