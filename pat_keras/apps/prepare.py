@@ -285,7 +285,8 @@ def _warnings(metadata: dict[str, Any]) -> list[str]:
     from pat_keras.data import mixed_units, top_values
 
     words = {"largest_too_often": top_values.words_of, "mixed_units": mixed_units.words_of}
-    return [say(metadata[name], metadata["unit"]) for name, say in words.items() if metadata[name]]
+    found = [say(metadata[name], metadata["unit"]) for name, say in words.items() if metadata[name]]
+    return [*found, *metadata["label_warnings"]]
 
 
 def _label_lines(assembly: Assembly) -> list[str]:

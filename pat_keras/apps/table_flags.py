@@ -9,7 +9,7 @@ from absl import flags
 from pat_keras.errors import ConfigError
 
 if TYPE_CHECKING:  # they import polars
-    from pat_keras.data.labels import LabelConfig
+    from pat_keras.data.label_config import LabelConfig
     from pat_keras.data.readers.table_config import TableConfig
 
 _LABELLED = ("depresjon", "psykose", "nhanes")  # sources that bring labels
@@ -38,8 +38,8 @@ _TABLE: dict[str, tuple[Any, Any, str]] = {
     "unit": (
         str,
         None,
-        "Of the activity. Epochs shorter than a minute are summed (counts, steps, PIM, TAT, ZCM) or averaged (MIMS, "
-        "ENMO) to minutes.",
+        "Of the activity. Epochs shorter than a minute are summed (counts, steps, PIM, TAT, ZCM, MIMS) or averaged "
+        "(ENMO) to minutes.",
     ),
     "missing_values": (list, None, "What stands for a missing value, beside blanks, NA and NaN: -1,-999."),
     "duplicates": (("error", "first", "last", "mean", "sum"), "error", "Samples with the same time: which to keep."),
@@ -63,15 +63,30 @@ _LABELS: dict[str, tuple[Any, Any, str]] = {
         "(Stata). Who is in only one of table and recordings is rejected, and counted.",
     ),
     "label_id_column": (str, None, "Column of --labels with the ids; --id_column, or participant_id, if not given."),
-    "label_column": (list, None, "Columns of --labels to take; all that hold numbers if not given."),
+    "label_column": (
+        list,
+        None,
+        "Columns of --labels to take; if not given, all that hold numbers, and those of train, validation and test for "
+        "pat-finetune --split=column.",
+    ),
     "positive": (
         str,
         None,
         "Makes a label of 0 and 1 by a rule, such as 'phq9>=10' or 'group in {a, b}'; it is named by --label, or "
         "'label'. A missing value stays missing.",
     ),
-    "map": (str, None, "Numbers for the texts of --label_column: yes=1,no=0."),
-    "label_missing_values": (list, None, "What stands for a missing label, beside blanks, NA and NaN: 7,9."),
+    "map": (
+        str,
+        None,
+        "Numbers for texts: yes=1,no=0. It is applied to the one --label_column; of several, or if none is given, to "
+        "those columns of text whose every word it has; columns of numbers stay as they are.",
+    ),
+    "label_missing_values": (
+        list,
+        None,
+        "What stands for a missing label, beside blanks, NA and NaN. 7,9 applies to every column of --labels, even "
+        "where 9 is a true score; group:9 to the column group alone.",
+    ),
 }
 
 
@@ -140,7 +155,7 @@ def table_config(values: flags.FlagValues) -> TableConfig:
 
 def label_config(values: flags.FlagValues) -> LabelConfig | None:
     """Which labels are to be joined; None without --labels."""
-    from pat_keras.data.labels import LabelConfig
+    from pat_keras.data.label_config import LabelConfig
 
     if values.labels is None:
         return None

@@ -138,6 +138,7 @@ def _metadata(
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "largest_too_often": store.top_values.too_often() if study.ceiling is None else None,
         "mixed_units": store.mean_levels.two_units(),
+        "label_warnings": list(study.warnings),
         "reading": dict(study.reading),
         "funnel": funnel,
     }

@@ -16,14 +16,15 @@ from pat_keras.errors import ConfigError, RecordingError
 MINUTE = 60  # seconds
 RULES = ("sum", "mean")
 
-# What is counted adds up over a minute; what is a rate (of acceleration) is averaged.
+# What is counted adds up over a minute, and so does MIMS, the area under an epoch's acceleration (John et al. 2019, J
+# Meas Phys Behav 2:268; NHANES' hours and days are sums of its minutes). ENMO is a mean acceleration: it is averaged.
 RULE_OF_UNIT = {
     "counts": "sum",
     "steps": "sum",
     "PIM": "sum",
     "TAT": "sum",
     "ZCM": "sum",
-    "MIMS": "mean",
+    "MIMS": "sum",
     "ENMO": "mean",
 }
 

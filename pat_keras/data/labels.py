@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import pathlib
 from collections.abc import Iterator
 
 import polars as pl
-import polars_readstat
 
+from pat_keras.data.label_codes import warning_of
+from pat_keras.data.label_columns import columns_to_map, mapped, numbers_of, parts_of, ruled
+from pat_keras.data.label_config import LabelConfig
+from pat_keras.data.label_file import LabelFile, read_ids, read_label_file
 from pat_keras.data.label_rules import PositiveRule, parse_map
-from pat_keras.data.readers.numbers import MISSING, is_number, missing_numbers, read_numbers
-from pat_keras.data.readers.sniff import read_rows
+from pat_keras.data.label_words import account_of
 from pat_keras.data.readers.study import Rejection, Study
-from pat_keras.data.readers.table_columns import id_texts, quoted
-from pat_keras.data.readers.text_lines import decode, split_lines
+from pat_keras.data.readers.table_columns import quoted
 from pat_keras.data.recording import Recording
-from pat_keras.errors import LabelError, RecordingError
+from pat_keras.data.splits import PARTS
+from pat_keras.errors import LabelError
 
-_STATISTICS = (".xpt", ".sav", ".dta")
-_TEXT = (".csv", ".tsv", ".txt")
-_TINY = 1e-70  # see readers/xpt.py: a zero that another program misread
 _RESERVED = ("participant_id", "window", "start", "start_weekday", "activity")
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelConfig:
-    """Which labels are made of a table.
-
-    Attributes:
-        path: of the table.
-        id_column: name of the column with the participants' ids.
-        columns: of labels and covariates; none for all that hold numbers.
-        positive: a rule such as "phq9>=10", see `label_rules`; it makes a further column of 0 and 1.
-        name: of that column.
-        mapping: texts to numbers, such as "yes=1,no=0", for the one column in `columns`.
-        missing_values: that stand for a missing label, beside blanks, NA and NaN.
-    """
-
-    path: str
-    id_column: str = "participant_id"
-    columns: tuple[str, ...] = ()
-    positive: str | None = None
-    name: str = "label"
-    mapping: str | None = None
-    missing_values: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,16 +28,21 @@ class LabelTable:
     """Labels of people.
 
     Attributes:
-        people: `participant_id` (text, once each), then float64 columns, null = missing.
+        people: `participant_id` (text, once each), then columns of float64, null = missing; those that hold the parts
+            of a split (train, validation, test) are text.
         meanings: of these columns.
-        left_out: columns of text that were not asked for.
+        left_out: other columns of text, which were not asked for.
         where: name of the file.
+        notes: what else was found in the table and done with it, by name, for people.
+        warnings: sentences about numbers that likely stand for a missing value.
     """
 
     people: pl.DataFrame = dataclasses.field(repr=False)
     meanings: dict[str, str]
     left_out: list[str]
     where: str
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 def read_label_table(config: LabelConfig) -> LabelTable:
@@ -74,179 +54,93 @@ def read_label_table(config: LabelConfig) -> LabelTable:
     """
     rule = PositiveRule.parse(config.positive) if config.positive is not None else None
     mapping = parse_map(config.mapping) if config.mapping is not None else {}
-    if mapping and len(config.columns) != 1:
-        raise LabelError(f"--map={config.mapping}: says nothing of its column. Give one --label_column beside it.")
-    path = pathlib.Path(config.path)
-    raw, lines = _read(path)
+    file = read_label_file(pathlib.Path(config.path))
+    _check_named(file, config, rule)
+    ids = read_ids(file, config.id_column)
+    names = config.columns or tuple(name for name in file.columns.columns if name != config.id_column)
+    to_map: tuple[str, ...] = ()
+    if mapping:
+        to_map = config.columns if len(config.columns) == 1 else columns_to_map(file, names, mapping, config)
+    values: dict[str, pl.Series] = {}
+    table = LabelTable(pl.DataFrame(), {}, [], file.path.name)
+    for name in names:
+        if name in to_map:
+            values[name] = mapped(file, name, mapping, config)
+            table.meanings[name] = f"{name} of {table.where}, {config.mapping}"
+        elif (parts := parts_of(file, name, config)) is not None:
+            values[name] = parts
+            table.meanings[name] = f"{', '.join(PARTS)} of {table.where}"
+            told = f"parts of a split, for pat-finetune --split=column --split_column={name}"
+            table.notes[f"{name} of {table.where}"] = told
+        elif (numbers := numbers_of(file, name, config, name in config.columns)) is not None:
+            values[name] = numbers
+            table.meanings[name] = f"{name} of {table.where}"
+        else:
+            table.left_out.append(name)
+    given = dict(values)  # to be looked through for codes
+    if rule:
+        if rule.column not in given:
+            given[rule.column] = ruled(rule, file, config)
+        values[config.name] = _positive(rule, given[rule.column], values, table, config)
+    table.warnings.extend(_warnings({name: given[name] for name in given if name not in to_map}, table.where))
+    _check_values(values, file, config)
+    return dataclasses.replace(table, people=pl.DataFrame({"participant_id": ids, **values}))
+
+
+def _check_named(file: LabelFile, config: LabelConfig, rule: PositiveRule | None) -> None:
+    """Refuses names of columns that are not there, also those before the colon of missing values."""
+    there = file.columns.columns
     for name in (config.id_column, *config.columns, *([rule.column] if rule else [])):
-        if name not in raw.columns:
+        if name not in there:
             raise LabelError(
-                f"{path}: there is no column {name!r}; found {quoted(raw.columns)}. Choose by --label_id_column (or "
+                f"{file.path}: there is no column {name!r}; found {quoted(there)}. Choose by --label_id_column (or "
                 "--id_column), --label_column and --positive."
             )
-    ids = _ids(raw[config.id_column], lines, config.id_column, path)
-    values: dict[str, pl.Series] = {}
-    left_out = []
-    for name in config.columns or [name for name in raw.columns if name != config.id_column]:
-        column = _numbers(raw[name], lines, name, mapping, config, path)
-        if column is None:
-            left_out.append(name)
-        else:
-            values[name] = column
-    meanings = {name: f"{name} of {path.name}" for name in values}
-    if mapping:
-        meanings[config.columns[0]] += f", {config.mapping}"
-    if rule:
-        if config.name in values:
+    for value in config.missing_values:
+        column, colon, _ = value.partition(":")
+        if (
+            colon
+            and column not in there
+            and not any(value in column for column in file.columns if column.dtype == pl.String)
+        ):
             raise LabelError(
-                f"{path}: there is a column {config.name!r} already, so that the rule --positive={rule.text} needs "
-                "another name. Give --label=NAME."
+                f"{file.path}: --label_missing_values={value}: there is no column {column!r}, and no {value!r} in the "
+                f"table; found the columns {quoted(there)}. Give COLUMN:VALUE, or a value for every column."
             )
-        values[config.name] = rule.apply(_ruled(rule, values, raw, lines, config))
-        meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({path.name})"
+
+
+def _positive(
+    rule: PositiveRule, given: pl.Series, values: dict[str, pl.Series], table: LabelTable, config: LabelConfig
+) -> pl.Series:
+    """The label that a rule makes of a column; its meaning, and what became of more than two words, go to `table`."""
+    if config.name in values:
+        raise LabelError(
+            f"{config.path}: there is a column {config.name!r} already, so that the rule --positive={rule.text} needs "
+            "another name. Give --label=NAME."
+        )
+    made = rule.apply(given)
+    table.meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({table.where})"
+    if given.dtype == pl.String and given.drop_nulls().n_unique() > 2:
+        note = account_of(given, made, rule.column != config.id_column)
+        table.notes[f"people of {table.where} by {rule.column}, with their {config.name}"] = note
+    return made
+
+
+def _warnings(values: dict[str, pl.Series], where: str) -> list[str]:
+    found = [warning_of(name, column, where) for name, column in values.items() if column.dtype.is_numeric()]
+    return [words for words in found if words]
+
+
+def _check_values(values: dict[str, pl.Series], file: LabelFile, config: LabelConfig) -> None:
     for name in values:
         if name in _RESERVED:
-            raise LabelError(f"{path}: {name!r} is a name that every cohort uses itself. Rename the column.")
+            raise LabelError(f"{file.path}: {name!r} is a name that every cohort uses itself. Rename the column.")
     if not values:
         raise LabelError(
-            f"{path}: no column holds numbers beside {config.id_column!r}; found {quoted(raw.columns)}. Make numbers "
-            "of a text by --label_column and --map=yes=1,no=0, or by --positive; name what stands for a missing value, "
-            "such as refused, by --label_missing_values."
+            f"{file.path}: no column holds numbers beside {config.id_column!r}; found {quoted(file.columns.columns)}. "
+            "Make numbers of a text by --label_column and --map=yes=1,no=0, or by --positive; name what stands for a "
+            "missing value, such as refused, by --label_missing_values."
         )
-    return LabelTable(pl.DataFrame({"participant_id": ids, **values}), meanings, left_out, path.name)
-
-
-def _read(path: pathlib.Path) -> tuple[pl.DataFrame, pl.Series]:
-    """The table, and the line (or row, from 1) of each of its rows."""
-    if not path.is_file():
-        raise LabelError(f"{path}: no such file. Give the table of labels by --labels.")
-    suffix = path.suffix.lower()
-    if suffix in _TEXT:
-        try:
-            text, _ = decode(path.read_bytes(), None, str(path))
-            return read_rows(split_lines(text, str(path)), str(path))
-        except RecordingError as error:
-            raise LabelError(str(error)) from error
-    try:
-        if suffix == ".parquet":
-            table = pl.read_parquet(io.BytesIO(path.read_bytes()))
-        elif suffix in _STATISTICS:
-            table = polars_readstat.scan_readstat(str(path), preserve_order=True, missing_string_as_null=True).collect()
-        else:
-            raise LabelError(
-                f"{path}: labels come from a table that ends in {', '.join((*_TEXT, '.parquet', *_STATISTICS))}. Save "
-                "it as one of these."
-            )
-    except (pl.exceptions.PolarsError, RuntimeError, ValueError, OSError) as error:
-        if isinstance(error, LabelError):
-            raise
-        raise LabelError(
-            f"{path}: can't be read as {suffix} ({str(error).splitlines()[0]}); it may be cut short or of another "
-            "kind. Copy or export it again."
-        ) from error
-    if not len(table):
-        raise LabelError(f"{path}: has no row, expected one a person. Export it again.")
-    return table, pl.Series("line", range(1, len(table) + 1), dtype=pl.Int64)
-
-
-def _ids(column: pl.Series, lines: pl.Series, name: str, path: pathlib.Path) -> pl.Series:
-    ids = id_texts(column)
-    missing = (ids.is_null() | (ids == "")).arg_true()
-    if len(missing):
-        at = int(missing[0])
-        raise LabelError(
-            f"{path}, line {lines[at]}: {name} is {column[at]!r}, expected a participant's id ({len(missing)} such "
-            "lines). Fill it in or remove the line."
-        )
-    doubled = ids.is_duplicated().arg_true()
-    if len(doubled):
-        same = (ids == ids[int(doubled[0])]).arg_true()
-        raise LabelError(
-            f"{path}, line {lines[int(same[1])]}: {name} {ids[int(same[0])]!r} is there already, in line "
-            f"{lines[int(same[0])]} ({ids.filter(ids.is_duplicated()).n_unique()} such ids); expected one row a "
-            "person. Keep the right one."
-        )
-    return ids
-
-
-def _numbers(
-    column: pl.Series, lines: pl.Series, name: str, mapping: dict[str, float], config: LabelConfig, path: pathlib.Path
-) -> pl.Series | None:
-    """A column as float64; None if it holds text and was not asked for."""
-    if mapping:
-        return _mapped(column, lines, name, mapping, config, path)
-    place = f"{path}, line {{line}}: {name}"
-    if column.dtype == pl.String:
-        absent = column.str.to_lowercase().is_in(list(MISSING)) | column.is_in(list(config.missing_values))
-        texts = column.filter(~absent.fill_null(True))
-        if name not in config.columns and not all(map(is_number, texts.to_list())):
-            return None
-        try:
-            values, _ = read_numbers(column, lines, None, config.missing_values, place, LabelError)
-        except LabelError as error:
-            if all(map(is_number, texts.to_list())):
-                raise
-            words = [text for text in texts.unique().sort() if not is_number(text)]
-            examples = ", ".join(map(repr, words[:4]))
-            raise LabelError(f"{error} Texts such as {examples} become numbers by --map=yes=1,no=0.") from None
-        return values
-    if not column.dtype.is_numeric() and column.dtype not in (pl.Boolean, pl.Null):
-        if name in config.columns:
-            raise LabelError(f"{path}: the column {name!r} is of the type {column.dtype}, expected numbers.")
-        return None
-    given = column.cast(pl.Float64).fill_nan(None).to_frame("v")
-    value = pl.when(pl.col("v").abs() < _TINY).then(0.0).otherwise("v")
-    values = given.select(pl.when(~pl.col("v").is_in(missing_numbers(config.missing_values))).then(value)).to_series()
-    if values.is_infinite().any():
-        at = int(values.is_infinite().arg_true()[0])
-        raise LabelError(f"{place.format(line=lines[at])} is infinite, expected a number or a blank. Correct it.")
-    return values
-
-
-def _mapped(
-    column: pl.Series, lines: pl.Series, name: str, mapping: dict[str, float], config: LabelConfig, path: pathlib.Path
-) -> pl.Series:
-    texts = id_texts(column).fill_null(column.cast(pl.String)).fill_null("")  # 1.0 is 1, and 1.5 is not missing
-    absent = texts.str.to_lowercase().is_in(list(MISSING)) | texts.is_in(list(config.missing_values))
-    absent = absent & ~texts.is_in(list(mapping))
-    unknown = (~absent & ~texts.is_in(list(mapping))).arg_true()
-    if len(unknown):
-        at = int(unknown[0])
-        raise LabelError(
-            f"{path}, line {lines[at]}: {name} is {texts[at]!r}, which --map={config.mapping} does not have "
-            f"({len(unknown)} such lines). Add it to the mapping, or to --label_missing_values."
-        )
-    return texts.replace_strict(mapping, default=None, return_dtype=pl.Float64)
-
-
-def _ruled(
-    rule: PositiveRule, values: dict[str, pl.Series], raw: pl.DataFrame, lines: pl.Series, config: LabelConfig
-) -> pl.Series:
-    """The column that a rule is about: as numbers, or if it holds none as text with missing ones null.
-
-    Raises:
-        LabelError: if the rule compares with numbers and the column holds both numbers and texts: a text such as
-            "unknown" is no number unequal to 1, and who has it would be counted as negative.
-    """
-    if rule.column in values:
-        return values[rule.column]
-    numbers = _numbers(
-        raw[rule.column], lines, rule.column, {}, dataclasses.replace(config, columns=()), pathlib.Path(config.path)
-    )
-    if numbers is not None:
-        return numbers
-    texts = raw[rule.column].cast(pl.String)
-    absent = texts.str.to_lowercase().is_in(list(MISSING)) | texts.is_in(list(config.missing_values))
-    given = texts.to_frame("t").select(pl.when(~absent).then(pl.col("t"))).to_series()
-    wordy = given.map_elements(lambda text: not is_number(text), return_dtype=pl.Boolean).fill_null(False)
-    if rule.of_numbers and wordy.sum() < given.count():
-        at = int(wordy.arg_true()[0])
-        raise LabelError(
-            f"{config.path}, line {lines[at]}: {rule.column} is {texts[at]!r}, but --positive={rule.text} compares "
-            f"numbers ({wordy.sum()} such lines). If it stands for a missing value, give "
-            f"--label_missing_values={texts[at]}; else correct the line."
-        )
-    return given
 
 
 def join_labels(study: Study, table: LabelTable) -> Study:
@@ -265,6 +159,7 @@ def join_labels(study: Study, table: LabelTable) -> Study:
     people = study.people.join(table.people, on="participant_id", how="full", coalesce=True)
     if table.left_out:
         study.reading[f"columns of text in {table.where} left out"] = ", ".join(table.left_out)
+    study.reading.update(table.notes)
 
     def missing_label(label: str, participant_id: str) -> str:
         return f"no {label} in {table.where}" if label in columns else study.missing_label(label, participant_id)
@@ -272,6 +167,7 @@ def join_labels(study: Study, table: LabelTable) -> Study:
     return dataclasses.replace(
         study,
         people=people,
+        warnings=(*study.warnings, *table.warnings),
         recordings=_matched(study.recordings, table),
         labels={**study.labels, **table.meanings},
         missing_label=missing_label,

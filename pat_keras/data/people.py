@@ -13,12 +13,15 @@ import importlib.resources
 import os
 import pathlib
 import unicodedata
+from collections.abc import Collection
 
 from pat_keras.data.readers.text_lines import decode
 from pat_keras.errors import CohortError, RecordingError
 
 LISTED_PARTS = ("test", "validation")
 _ID, _PART = "participant_id", "part"
+# In small letters: what a column of ids is called beside that, see `PeopleList.without_header`.
+_TITLES = ("id", "ids", "participant", "participants", "participant_id", "subject", "subject_id", "person", "seqn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,16 @@ class PeopleList:
     where: str
     shipped: bool
 
+    def without_header(self, known: Collection[str]) -> PeopleList:
+        """The list without its first line if that is the title of a column, such as id, and nobody is called so.
+
+        Args:
+            known: ids of everybody the list may be about.
+        """
+        if len(self.test) < 2 or self.test[0].casefold() not in _TITLES or self.test[0] in known:
+            return self
+        return dataclasses.replace(self, test=self.test[1:])
+
 
 def shipped_lists() -> list[str]:
     """Names of the lists that come with the package."""
@@ -50,7 +63,8 @@ def read_people(source: str | os.PathLike[str]) -> PeopleList:
     """Reads a list.
 
     A CSV has a header with `participant_id` and, if it likes, `part` (test or validation; test if absent); other
-    columns are not looked at. A file of one column needs no header. Empty lines and lines that begin with # are
+    columns are not looked at. A file of one column needs no header; where it has another (id), `without_header` takes
+    it away when the people are known. Empty lines and lines that begin with # are
     skipped. Ids stay text: 0012 is not 12.
 
     Args:

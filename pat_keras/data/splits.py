@@ -265,6 +265,7 @@ def from_list(
     ids = np.asarray(participant_id)
     group = ids if group is None else np.asarray(group)
     here = set(ids.tolist())
+    people = people.without_header({*here, *known})
     absent = [name for name in (*people.test, *people.validation) if name not in here]
     unknown = [name for name in absent if name not in set(known)]
     if not here.intersection(people.test):

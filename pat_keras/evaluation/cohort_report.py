@@ -170,7 +170,8 @@ def _labels(cohort: Cohort) -> str:
     rows = [[one.name, f"{one.people:,}", f"{one.missing:,}", one.values, one.meaning] for one in label_counts(cohort)]
     if not rows:
         return page.paragraph("There is no label in the cohort.")
-    return page.table("People kept, by label and covariate", ["Name", "People", "Missing", "Values", "Meaning"], rows)
+    table = page.table("People kept, by label and covariate", ["Name", "People", "Missing", "Values", "Meaning"], rows)
+    return table + "".join(page.paragraph(words) for words in cohort.metadata.get("label_warnings", []))
 
 
 def _examples(account: Account) -> str:

@@ -97,7 +97,7 @@ def _asked_for(people: str, known: list[str], tested: set[str], seed: int) -> li
         return [among[index] for index in np.random.default_rng(seed).permutation(len(among))[: int(number)]]
     shipped = people in shipped_lists()
     if shipped or pathlib.Path(people).is_file():
-        listed = read_people(people)
+        listed = read_people(people).without_header(known)
         ids = [*listed.test, *listed.validation]
     else:
         ids = [name.strip() for name in people.split(",") if name.strip()]

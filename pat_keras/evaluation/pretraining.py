@@ -104,7 +104,8 @@ def run_pretraining(
         RunError: if `out` is taken, or training went wrong.
     """
     config, watcher = config or PretrainConfig(), watcher or PretrainWatcher()
-    lists = [read_people(source) for source in exclude_people]
+    everybody = {name for cohort in cohorts.values() for name in cohort.participant_id.tolist()}
+    lists = [read_people(source).without_header(everybody) for source in exclude_people]
     parts = {name: _split(cohort, name, lists, config) for name, cohort in cohorts.items()}
     _check_lists(lists, cohorts)
     _say_lists(lists, cohorts, say)

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pat_keras.apps import prepare
+from pat_keras.apps import finetune, prepare
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import holdout
 from tests.data.readers.plain_tables import START, plain, table_text, times, write, write_all
@@ -280,3 +280,41 @@ def test_nobody_left_for_missing_minutes_names_the_flag(tmp_path, capsys):
     assert run(*flags, "--window_days=30") == 2
     assert "--max_missing" not in paragraph(capsys)
     assert run(*flags, "--max_missing=0.1") == 0
+
+
+def test_words_and_codes_of_labels_are_told_in_numbers_of_people(tmp_path, raw, capsys):
+    labels = write(tmp_path / "l.csv", "id,phq9,group\n0012,99,case\n7,3,control\n8,14,ill\n9,8,refused\n")
+    out = tmp_path / "c.parquet"
+    flags = ["--source=csv", f"--raw={raw}", "--on_bad_file=reject", f"--labels={labels}", "--label_id_column=id"]
+    flags += ["--label=sick", "--positive=group==case", f"--out={out}"]
+    assert run(*flags) == 2
+    assert "l.csv, line 5: group is 'refused', which is likely no answer" in paragraph(capsys)
+    assert run(*flags, "--label_missing_values=group:refused") == 0
+    told, page = " ".join(capsys.readouterr().out.split()), out.with_suffix(".html").read_text(encoding="utf-8")
+    account = "1 = case (1); 0 = control (1), ill (1)"
+    assert f"people of l.csv by group, with their sick: {account}" in told and account in page
+    warning = "phq9 of l.csv has the value 99 (1 person); all others are from 3 to 14. "
+    assert f"warning: {warning}" in told and "give --label_missing_values=phq9:99." in told and warning in page
+    assert run(*flags, "--label_missing_values=group:refused,phq9:99", "--overwrite") == 0
+    assert "warning:" not in capsys.readouterr().out
+    assert np.isnan(Cohort.read(out).label("phq9")).tolist() == [True, False, False]
+
+
+def test_a_split_of_the_labels_reaches_pat_finetune(tmp_path, capsys):
+    people = [f"{number:02}" for number in range(12)]
+    parts = ["train"] * 6 + ["validation"] * 3 + ["test"] * 3
+    values = np.random.default_rng(0).integers(0, 500, (len(people), 3 * 1440))
+    raw = {f"{name}.csv": table_text(times(values.shape[1]), row) for name, row in zip(people, values, strict=True)}
+    rows = [f"{name},{number % 2},{part}\n" for number, (name, part) in enumerate(zip(people, parts, strict=True))]
+    labels = write(tmp_path / "l.csv", "id,ill,split\n" + "".join(rows))
+    flags = [f"--raw={write_all(tmp_path / 'raw', raw)}", f"--labels={labels}", "--label_id_column=id", "--label=ill"]
+    out = tmp_path / "c.parquet"
+    assert run("--source=csv", *flags, "--window_days=2", f"--out={out}") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "split of l.csv: parts of a split, for pat-finetune --split=column --split_column=split" in told
+    assert Cohort.read(out).table["split"].to_list() == parts
+    settings = ["--label=ill", "--split=column", "--model=cnn1d", "--epochs=1", "--nobaseline"]
+    assert finetune.main(["pat-finetune", f"--data={out}", *settings, f"--out={tmp_path / 'run'}"]) == 0
+    tested = pl.read_csv(tmp_path / "run" / "predictions.csv", infer_schema=False)
+    scored = list(zip(tested["participant_id"], tested["part"], strict=True))
+    assert scored == list(zip(people, parts, strict=True))[6:]

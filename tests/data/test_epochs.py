@@ -19,7 +19,9 @@ def test_counts_are_summed_and_rates_averaged():
     assert to_minutes(made(np.arange(8.0), 15, unit="ENMO")).activity.tolist() == [1.5, 5.5]
     assert to_minutes(made(np.arange(8.0), 15, unit="mine"), "mean").activity.tolist() == [1.5, 5.5]
     assert describe_rule(made([1.0], 15)) == "counts of 15 s summed to minutes"
-    assert describe_rule(made([1.0], 10, unit="MIMS")) == "MIMS of 10 s averaged to minutes"
+    assert to_minutes(made(np.arange(8.0), 15, unit="MIMS")).activity.tolist() == [6, 22]  # an area, as its hours are
+    assert describe_rule(made([1.0], 10, unit="MIMS")) == "MIMS of 10 s summed to minutes"
+    assert describe_rule(made([1.0], 10, unit="ENMO")) == "ENMO of 10 s averaged to minutes"
     assert describe_rule(made([1.0], 60)) == "counts a minute, as recorded"
 
 

@@ -7,8 +7,9 @@ import polars_readstat
 import pytest
 
 from pat_keras.data.assembly import assemble
+from pat_keras.data.label_config import LabelConfig
 from pat_keras.data.label_rules import PositiveRule, parse_map
-from pat_keras.data.labels import LabelConfig, join_labels, read_label_table
+from pat_keras.data.labels import join_labels, read_label_table
 from pat_keras.data.readers.depresjon import read_depresjon
 from pat_keras.data.readers.table import read_tables
 from pat_keras.data.recording import Recording
@@ -48,6 +49,49 @@ def test_rules(tmp_path, rule, expected):
     assert made.meanings["ill"] == f"1 {rule.strip()}, else 0 (labels.csv)"
 
 
+def test_what_becomes_of_words_is_told_in_numbers_of_people(tmp_path):
+    groups = ["control"] * 12 + ["ill"] * 3 + ["case"] * 5 + ["unknown", "NA"]
+    text = "id,group\n" + "".join(f"{number},{group}\n" for number, group in enumerate(groups))
+    made = table(tmp_path, text, positive="group==case", missing_values=("unknown",), name="sick")
+    assert made.people["sick"].to_list() == [0] * 15 + [1] * 5 + [None, None]
+    note = "1 = case (5); 0 = control (12), ill (3)"
+    assert made.notes == {"people of labels.csv by group, with their sick": note}
+    assert table(tmp_path, text, positive="group in {case, unknown}").people["label"].sum() == 6  # the rule names it
+    assert not table(tmp_path, text.replace("ill", "control"), positive="group=case", missing_values=("unknown",)).notes
+
+
+def test_a_missing_value_of_one_column_stays_in_the_others(tmp_path):
+    text = "id,phq9,site,note\n1,9,9,a:b\n2,12,1,c\n3,3,2,c\n"
+    made = table(tmp_path, text, missing_values=("site:9",), positive="note == c")
+    assert made.people["phq9"].to_list() == [9, 12, 3]
+    assert made.people["site"].to_list() == [None, 1, 2]
+    assert table(tmp_path, text, missing_values=("9",)).people["phq9"].to_list() == [None, 12, 3]
+    made = table(tmp_path, text, missing_values=("note:a:b",), positive="note == c")
+    assert made.people["label"].to_list() == [None, 1, 1]
+    assert table(tmp_path, text, missing_values=("a:b",), positive="note == c").people["label"].sum() == 2
+
+
+def test_likely_codes_of_labels_and_of_the_column_of_a_rule_are_told(tmp_path):
+    text = "id,phq9,age\n1,3,40\n2,99,99\n3,14,71\n4,-9,35\n"
+    made = table(tmp_path, text, positive="phq9>=10", columns=("age",))
+    assert made.people["label"].to_list() == [0, 1, 1, 0]  # told, not decided
+    (words,) = made.warnings
+    assert words.startswith(
+        "phq9 of labels.csv has the value -9 (1 person), 99 (1 person); all others are from 3 to 14."
+    )
+    assert table(tmp_path, text, positive="phq9>=10").warnings == [words]
+    assert not table(tmp_path, text, positive="phq9>=10", missing_values=("phq9:-9", "phq9:99")).warnings
+
+
+def test_many_words_are_counted_and_ids_are_not_named(tmp_path):
+    rows = "".join(f"p{number},{'abcdefghijkl'[number % 12]},own {number}\n" for number in range(48))
+    (note,) = table(tmp_path, "id,site,word\n" + rows, positive="site in {a, l}").notes.values()
+    assert note == "1 = a (4), l (4); 0 = b (4), c (4), d (4), e (4), f (4), g (4), 4 more texts (16)"
+    for rule in ("id in {p1, p2}", "word in {own 1, own 2}"):
+        (note,) = table(tmp_path, "id,site,word\n" + rows, positive=rule).notes.values()
+        assert note == "1 = 2 different texts (2); 0 = 46 different texts (46)"
+
+
 def test_columns_of_numbers_are_taken_and_text_is_told(tmp_path):
     made = table(tmp_path)
     assert made.people.columns == ["participant_id", "phq9", "weight"]
@@ -55,6 +99,20 @@ def test_columns_of_numbers_are_taken_and_text_is_told(tmp_path):
     assert made.people["weight"].to_list() == [70.5, None, 81, 66]
     assert table(tmp_path, columns=("weight",)).people.columns == ["participant_id", "weight"]
     assert table(tmp_path, missing_values=("27",)).people["phq9"].to_list() == [10, 9, None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("id,bmi\n1,23.456\n2,31.250\n", [23.456, 31.25]),  # as programs write three decimals
+        ("id\tbmi\n1\t23.456\n2\t31.250\n", [23.456, 31.25]),
+        ("id;bmi\n1;23,456\n2;0,250\n", [23.456, 0.25]),  # 0,250 is no thousands
+        ("id;bmi\n1;23.456\n2;31.25\n", [23.456, 31.25]),
+        ('id,bmi\n1,"23,456"\n2,"2,5"\n', [23.456, 2.5]),
+    ],
+)
+def test_three_decimals_are_decimals_where_something_tells(tmp_path, text, expected):
+    assert table(tmp_path, text).people[text[3:6]].to_list() == expected
 
 
 def test_texts_become_numbers_by_a_map(tmp_path):
@@ -65,6 +123,45 @@ def test_texts_become_numbers_by_a_map(tmp_path):
     assert made.people["phq9"].to_list() == [1, 0, None, 1]
     made = table(tmp_path, columns=("answer",), mapping="yes=1,no=0", positive="answer>=1")
     assert made.people["label"].to_list() == [1, 0, None, 1]
+
+
+def test_a_map_is_for_the_columns_of_text_whose_words_it_has(tmp_path):
+    text = "id,phq9,age,sex,smoker,site\n1,3,40,female,no,x\n2,12,52,male,NA,y\n3,1,33,,refused,x\n"
+    mapping = "female=1,male=0,yes=1,no=0"
+    made = table(tmp_path, text, mapping=mapping, missing_values=("refused",))
+    assert made.people.columns == ["participant_id", "phq9", "age", "sex", "smoker"]
+    assert made.people["sex"].to_list() == [1, 0, None]
+    assert made.people["smoker"].to_list() == [0, None, None]
+    assert made.people["age"].to_list() == [40, 52, 33]
+    assert (made.left_out, made.meanings["sex"]) == (["site"], f"sex of labels.csv, {mapping}")
+    assert made.meanings["age"] == "age of labels.csv"
+    made = table(tmp_path, text, mapping="female=1,male=0", columns=("sex", "age"))
+    assert made.people.columns == ["participant_id", "sex", "age"]
+    made = table(tmp_path, "id,a,b\n1,none,1\n2,mild,2\n", mapping="none=0,mild=1,1=7")
+    assert (made.people["a"].to_list(), made.people["b"].to_list()) == ([0, 1], [1, 2])  # numbers stay
+
+
+def test_a_map_is_for_columns_of_typed_files_too(tmp_path):
+    path = tmp_path / "labels.parquet"
+    people = {"id": ["a", "b"], "sex": ["f", "m"], "age": [30, 40], "sure": [True, False], "sites": [["x"], ["y"]]}
+    pl.DataFrame(people, schema_overrides={"sex": pl.Categorical}).write_parquet(path)
+    made = read_label_table(LabelConfig(str(path), "id", mapping="f=1,m=0"))
+    assert made.people.drop("participant_id").rows() == [(1, 30, 1), (0, 40, 0)]
+    assert made.left_out == ["sites"]
+
+
+def test_the_parts_of_a_split_stay_text(tmp_path):
+    text = "id,phq9,part,phase\n1,3,train,train\n2,12,test,early\n3,1,,late\n4,2,validation,train\n"
+    made = table(tmp_path, text)
+    assert made.people.columns == ["participant_id", "phq9", "part"]
+    assert made.people["part"].to_list() == ["train", "test", None, "validation"]
+    assert (made.left_out, made.meanings["part"]) == (["phase"], "train, validation, test of labels.csv")
+    note = "parts of a split, for pat-finetune --split=column --split_column=part"
+    assert made.notes == {"part of labels.csv": note}
+    assert table(tmp_path, text, columns=("phq9", "part")).people["part"].to_list() == made.people["part"].to_list()
+    assert table(tmp_path, text, columns=("phq9",)).people.columns == ["participant_id", "phq9"]
+    made = table(tmp_path, text, columns=("part",), mapping="train=0,test=1,validation=2")
+    assert made.people["part"].to_list() == [0, 1, None, 2]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "xpt", "sav", "dta"])
@@ -134,19 +231,82 @@ MALFORMED = {
         "'group' holds 'A', too, .*or name each: 'group in {a, A}'",
     ),
     "rule of capital letters": (CSV, {"positive": "group != B"}, "'group' holds 'b', too, .*alike in the table[.]$"),
+    **{
+        f"no answer, {rule}": (
+            "id,group\n1,case\n2,control\n3,Unknown\n4,refused\n5,NA\n",
+            {"positive": rule, "columns": ()},
+            f"line 4: group is 'Unknown', which is likely no answer, but --positive={rule} would make a {made} of it "
+            r"\(2 such lines\).*--label_missing_values=Unknown,refused; if it is an answer, write it in other words",
+        )
+        for rule, made in (("group==case", 0), ("group!=control", 1))
+    },
+    **{
+        f"no answer {word}": (f"id;group\n1;case\n2;{word}\n", {"positive": "group=case"}, "likely no answer")
+        for word in ("-", "?", "??", "n.a.", "N.A", "Don't know", "don\u2019t know", " MISSING ", "not answered", "...")
+    },
     "map lacks a text": (
         CSV,
         {"columns": ("answer",), "mapping": "yes=1"},
         "line 3: answer is 'no', which --map=yes=1",
     ),
-    "map without column": (CSV, {"mapping": "yes=1"}, "Give one --label_column"),
+    "map of some words of a column": (
+        CSV,
+        {"mapping": "yes=1"},
+        "--map=yes=1 has some of the words of answer, but not 'no'. Add them to the mapping or to --label_",
+    ),
+    "map of no column": (
+        CSV,
+        {"mapping": "ja=1"},
+        "no word of any column of text; found: 'group' has 'a', 'b'; 'answer'",
+    ),
+    "map of none of the columns": (
+        CSV,
+        {"mapping": "yes=1,no=0", "columns": ("phq9", "weight")},
+        "no word of any column of text; found: no such column. .* to map a column of numbers, give it as the one",
+    ),
+    "map beside a text": (
+        CSV,
+        {"mapping": "yes=1,no=0", "columns": ("answer", "group")},
+        "line 2: group is 'a', expected a number",
+    ),
+    "map of numbers and words": (
+        "id,a\n1,12\n2,none\n3,refused\n",
+        {"mapping": "none=0"},
+        "some of the words of a, but not '12', 'refused'",
+    ),
     "map no number": (CSV, {"columns": ("answer",), "mapping": "yes=ja"}, "'yes=ja' is no text=number"),
     "map twice": (CSV, {"columns": ("answer",), "mapping": "yes=1,yes=0"}, "'yes' is there twice"),
     "size of a text": (CSV, {"positive": "group>=1"}, "'group' holds text .such as 'a', 'b'., which has no size"),
+    "missing value of no column": (
+        CSV,
+        {"missing_values": ("grup:9",)},
+        "--label_missing_values=grup:9: there is no column 'grup', and no 'grup:9' in the table; found",
+    ),
     "name taken": (CSV, {"positive": "phq9>=10", "name": "phq9"}, "a column 'phq9' already"),
     "name of ours": (CSV.replace("weight", "window"), {}, "'window' is a name that every cohort uses"),
     "no numbers": ("id,a\n1,x\n2,y\n", {}, "no column holds numbers beside 'id'"),
-    "thousands": ("id;a\n1;1,234\n2;5\n", {}, "which is 1234 if the comma.*tells which. Write 1,2340, or take"),
+    "thousands": (
+        "id;a\n1;1,234\n2;5\n",
+        {},
+        "which is 1234 if the comma.*tells which. If it is the decimal mark, write 1,2340; if not, take",
+    ),
+    "thousands, all with commas": (
+        'id,steps\n0001,"7,532"\n0002,"10,210"\n0003,"8,901"\n0004,"3,120"\n',
+        {},
+        "line 2: steps is '7,532', which is 7532 if the comma separates.*write 7,5320; if not, take the separators",
+    ),
+    "thousands, with a whole number above them": (
+        'id,steps\n1,"7,532"\n2,10210\n',
+        {},
+        "line 2: steps is '7,532', which is 7532 if the comma",
+    ),
+    "thousands with a sign": ('id,change\n1,"-7,532"\n2,"+1,210"\n', {}, "'-7,532', which is -7532 if the comma"),
+    "thousands with points, between semicolons": ("id;a\n1;7.532\n2;3.120\n", {}, "which is 7532 if the point"),
+    "thousands with points, commas elsewhere": (
+        'id,a,b\n1,7.532,"2,5"\n2,3.120,"0,123"\n',
+        {},
+        "a is '7.532', which is 7532 if the point",
+    ),
     **{f"rule {rule}": (CSV, {"positive": rule}, re.escape(f"--positive={rule}: ")) for rule in BAD_RULES},
 }
 

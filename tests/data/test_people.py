@@ -54,6 +54,16 @@ def test_neither_a_file_nor_a_name() -> None:
         read_people("nobody_has_this_list")
 
 
+def test_a_title_is_no_person_unless_somebody_is_called_so(tmp_path) -> None:
+    for title in ("id", "ID", "Participant_ID"):
+        found = read_people(written(tmp_path, f"{title}\n7\n8\n"))
+        assert found.without_header({"7", "9"}).test == ("7", "8")
+        assert found.without_header({"7", title}).test == (title, "7", "8")
+    found = read_people(written(tmp_path, "idA\n7\n"))
+    assert found.without_header({"7"}) is found
+    assert read_people(written(tmp_path, "id\n")).without_header({"7"}).test == ("id",)  # nobody would be left
+
+
 def test_lists_that_come_with_the_package_are_whole(monkeypatch, tmp_path) -> None:
     for name in shipped_lists():
         assert read_people(name).shipped

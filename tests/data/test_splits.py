@@ -174,6 +174,16 @@ def test_who_shares_recordings_with_somebody_on_a_list_is_left_out() -> None:
     assert given.left_out == {"share recordings with somebody on the list": 2}  # p0030 and p0040
 
 
+def test_the_title_of_a_list_is_nobody() -> None:
+    ids, y = people([10, 10])
+    split = from_list(ids, y, _list(["id", "p0000", "p0011"]), validation_fraction=0.2, seed=0)
+    assert in_part(split, ids)["test"] == {"p0000", "p0011"} and not split.left_out
+    with pytest.raises(CohortError, match="1 of 3 ids are of nobody"):
+        from_list(ids, y, _list(["x1", "p0000", "p0011"]), validation_fraction=0.2, seed=0)
+    called = from_list(ids, y, _list(["id", "p0000"]), validation_fraction=0.2, seed=0, known={"id"})
+    assert called.left_out == {"on the list, without a window or a label here": 1}
+
+
 def test_ids_of_a_list_that_nobody_has() -> None:
     ids, y = people([10, 10])
     listed = _list(["p0000", "p0001", "x1", "x2"])

@@ -151,7 +151,7 @@ def _read_people(days_file: RawFile, info_file: RawFile) -> pl.DataFrame:
 
 def _table(file: RawFile, columns: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
     text, _ = decode(file.read(), None, file.where)
-    table, lines = read_rows(split_lines(text, file.where), file.where)
+    table, lines, _ = read_rows(split_lines(text, file.where), file.where)
     lacking = [column for column in columns if column not in table.columns]
     if lacking:
         raise RecordingError(

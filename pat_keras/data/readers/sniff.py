@@ -17,6 +17,7 @@ from pat_keras.data.readers.table_config import SEPARATORS, TableConfig
 from pat_keras.data.readers.text_lines import FREE_MARKS, decode, split_lines
 from pat_keras.errors import RecordingError
 
+_OF_ROWS = ("comma", "semicolon", "tab", "bar")  # separators of a table that has a header
 _SAMPLE = 200  # lines that decide on the separator
 
 
@@ -77,10 +78,10 @@ def read_text(data: bytes, config: TableConfig, where: str) -> RawTable:
     return RawTable(where, columns, rows, numbers, encoding, separator, 0 if header is None else header + 1)
 
 
-def read_rows(lines: pl.Series, where: str) -> tuple[pl.DataFrame, pl.Series]:
-    """A table whose first line names its columns: texts of its rows, and their lines in the file.
+def read_rows(lines: pl.Series, where: str) -> tuple[pl.DataFrame, pl.Series, str]:
+    """A table whose first line names its columns: texts of its rows, their lines in the file, and the separator.
 
-    The separator is the one that makes most columns of the header.
+    The separator, a key of `SEPARATORS`, is the one that makes most columns of the header.
 
     Raises:
         RecordingError: if there is no row, a name is missing or doubled, or a line has too many or too few fields.
@@ -89,7 +90,8 @@ def read_rows(lines: pl.Series, where: str) -> tuple[pl.DataFrame, pl.Series]:
     if len(filled) < 2:
         raise RecordingError(f"{where}: no row below the header. Export the file again.")
     header = int(filled[0])
-    mark = max(",;\t|", key=lambda one: len(_fields(lines[header], one)))
+    separator = max(_OF_ROWS, key=lambda name: len(_fields(lines[header], SEPARATORS[name])))
+    mark = SEPARATORS[separator]
     columns = _fields(lines[header], mark)
     for at, name in enumerate(columns):
         if not name or name in columns[:at]:
@@ -98,7 +100,7 @@ def read_rows(lines: pl.Series, where: str) -> tuple[pl.DataFrame, pl.Series]:
                 f"{where}, line {header + 1}: column {at + 1} of the header has {found} ({_short(lines[header])}). "
                 "Name each column once."
             )
-    return _split(lines[header + 1 :], header + 2, mark, columns, where)
+    return *_split(lines[header + 1 :], header + 2, mark, columns, where), separator
 
 
 def _find_data(lines: pl.Series, config: TableConfig, where: str) -> tuple[int, int | None]:

@@ -31,7 +31,8 @@ class Study:
 
     Attributes:
         name: "Depresjon", "NHANES 2005-2006", ...
-        people: one row a person: `participant_id` (text), then numeric labels and covariates, null = missing.
+        people: one row a person: `participant_id` (text), then labels and covariates, null = missing: numbers, or as
+            text the parts of a split.
         recordings: every person of the activity files once, as a recording or as a rejection, in the files' order. Read
             while they are iterated; so errors in the files come then.
         expected_people: about how many recordings will come, for a progress bar; None if nobody knows.
@@ -45,6 +46,7 @@ class Study:
         terms: under which terms the data came.
         reading: how the files were read, for the cohort's metadata and the report: what was found in them and what was
             done with it, by name. Filled while the recordings are iterated.
+        warnings: sentences about labels that may not be what they seem.
     """
 
     name: str
@@ -59,3 +61,4 @@ class Study:
     citation: str
     terms: str
     reading: dict[str, str] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from pat_keras.data.readers import dates
-from pat_keras.data.readers.numbers import missing_numbers, read_numbers
+from pat_keras.data.readers.numbers import missing_numbers, points_are_doubtful, read_numbers
 from pat_keras.data.readers.raw_files import RawFile
 from pat_keras.data.readers.table_columns import (
     Table,
@@ -22,6 +22,8 @@ from pat_keras.data.readers.table_columns import (
 )
 from pat_keras.data.readers.table_config import TableConfig
 from pat_keras.errors import RecordingError
+
+_SAMPLE = 200  # rows that tell whether the file has decimal commas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +214,10 @@ def _read_values(table: Table, name: str, config: TableConfig) -> tuple[pl.Serie
     column = table.columns[name]
     if column.dtype == pl.String:
         place = f"{table.where}, line {{line}}: {name}"
-        values, mark = read_numbers(column, table.lines, config.decimal, config.missing_values, place)
+        doubtful = points_are_doubtful(table.findings.get("separator", ""), table.columns.head(_SAMPLE))
+        values, mark = read_numbers(
+            column, table.lines, config.decimal, config.missing_values, place, doubt_points=doubtful
+        )
     elif column.dtype.is_numeric() or column.dtype == pl.Null:
         sentinels = missing_numbers(config.missing_values)
         given = column.cast(pl.Float64).fill_nan(None).to_frame("v")

@@ -223,6 +223,22 @@ MALFORMED = {
         r"'1,234', which is 1234 if the comma .*--decimal=comma",
     ),
     "thousands with points": (columns("t;v", "{t};{i}").replace(";7\n", ";1.234\n"), {}, "which is 1234 if the point"),
+    "thousands in every row": (
+        columns("t;v", "{t};3,{i:03}"),
+        {},
+        "line 2: v is '3,000', which is 3000 if the comma.*Give --decimal=comma, or take",
+    ),
+    "thousands in every row, between commas": (columns("t,v", '{t},"3,{i:03}"'), {}, "which is 3000 if the comma"),
+    "thousands with points in every row": (
+        columns("t;v", "{t};3.{i:03}"),
+        {},
+        "line 2: v is '3.000', which is 3000 if the point.*Give --decimal=point",
+    ),
+    "thousands with points beside a decimal comma": (
+        columns("t\tv\tlux", "{t}\t3.{i:03}\t{i},5"),
+        {"value_column": "v"},
+        "which is 3000 if the point",
+    ),
     "another decimal mark": (
         columns("t;v", "{t};{i},5"),
         {"decimal": "point"},
