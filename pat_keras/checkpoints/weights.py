@@ -115,7 +115,9 @@ def load_held(source: str | os.PathLike[str]) -> Held:
     Raises:
         CheckpointError: as `load_weights`.
     """
-    return Held.of(load_weights(source), pretrained_scaling(source), stated_minutes(source).get("smoothing", "none"))
+    model = load_weights(source)
+    stated = {} if isinstance(model, Predictor) else stated_minutes(source)  # which holds both itself
+    return Held.of(model, stated.get("standardize", AUTHORS_SCALING), stated.get("smoothing", "none"))
 
 
 def load_encoder(source: str | os.PathLike[str]) -> PATEncoder:

@@ -108,7 +108,7 @@ def test_number_masked(patches: int, masked: int) -> None:
     "arguments", [{"order": "sorted"}, {"mask_ratio": 0.0}, {"mask_ratio": 1.0}, {"mask_ratio": float("nan")}]
 )
 def test_impossible_settings(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="one of restored, original, one of tanh, linear and a number between 0 and 1"):
+    with pytest.raises(ConfigError, match="one of restored, original, one of tanh, linear and a number between 0 and"):
         PATMaskedAutoencoder(TINY, **arguments)
 
 
