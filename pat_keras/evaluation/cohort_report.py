@@ -171,7 +171,7 @@ def _labels(cohort: Cohort) -> str:
     if not rows:
         return page.paragraph("There is no label in the cohort.")
     table = page.table("People kept, by label and covariate", ["Name", "People", "Missing", "Values", "Meaning"], rows)
-    return table + "".join(page.paragraph(words) for words in cohort.metadata.get("label_warnings", []))
+    return table + "".join(page.paragraph(f"Warning: {words}") for words in cohort.metadata.get("label_warnings", []))
 
 
 def _examples(account: Account) -> str:
