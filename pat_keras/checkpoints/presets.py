@@ -88,8 +88,10 @@ def preset_lines() -> list[str]:
 def hash_of_weights(weights: str) -> str:
     """Of weights to start from their SHA-256: that of a preset as stated, that of a file as it is now.
 
-    Other names, such as that of a preset without one, are given back as they are.
+    Other names, such as that of a preset without one, are given back as they are; so is "", which is random weights.
     """
+    if not weights:
+        return ""
     if weights in PRESETS and PRESETS[weights].sha256:
         return f"sha256:{PRESETS[weights].sha256}"  # which every load of it checks
     # Of a run of pat-pretrain its encoder, which another one of that name may have replaced.

@@ -350,7 +350,7 @@ def _begin(
         made_with = {**versions(), "backend": keras.backend.backend()}
         write_json(
             new / "config.json",
-            {**config.to_dict(), "weights_content": _content(config), "versions": made_with},
+            {**config.to_dict(), "weights_content": hash_of_weights(config.weights), "versions": made_with},
         )
         days.write(new)
         if flags:
@@ -358,11 +358,6 @@ def _begin(
         if folder.exists():
             folder.rmdir()  # empty, as was checked
         new.rename(folder)
-
-
-def _content(config: PretrainConfig) -> str:
-    """What the weights it goes on from hold, as a hash; empty for random ones."""
-    return hash_of_weights(config.weights) if config.weights else ""
 
 
 def _check_same(folder: pathlib.Path, config: PretrainConfig, account: dict[str, Any]) -> None:
@@ -381,7 +376,7 @@ def _check_same(folder: pathlib.Path, config: PretrainConfig, account: dict[str,
                 f"{folder}: the run has {name} {found['config.json'].get(name)!r}, resuming was asked with {value!r}. "
                 "Resume it with its own settings, or start a new run under another --out."
             )
-    weights = _content(config)
+    weights = hash_of_weights(config.weights)
     if found["config.json"].get("weights_content", weights) != weights:  # older runs don't have it
         raise RunError(
             f"{folder}: the weights {config.weights} are another file than when the run was started (their SHA-256 "

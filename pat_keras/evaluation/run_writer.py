@@ -61,7 +61,7 @@ class RunWriter:
     ) -> None:
         self.folder, self._single = folder, config.split not in CROSS_VALIDATION
         stated = {"label": data.account["label"], **config.to_dict()}
-        weights = hash_of_weights(config.weights) if config.weights else ""
+        weights = hash_of_weights(config.weights)
         if resume:
             self._check_same(stated, data.account, parts, weights)
             return

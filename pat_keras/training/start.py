@@ -12,7 +12,7 @@ import numpy as np
 
 from pat_keras.checkpoints.starts import likeness, with_embedding
 from pat_keras.checkpoints.store import load_state, save_state
-from pat_keras.checkpoints.weights import load_encoder, pretrained_scaling, stated_minutes
+from pat_keras.checkpoints.weights import AUTHORS_SCALING, load_encoder, pretrained_scaling, stated_minutes
 from pat_keras.config import EncoderConfig, FinetuneConfig
 from pat_keras.errors import ConfigError
 from pat_keras.models.classifier import PATClassifier
@@ -61,8 +61,8 @@ def said_of_minutes(config: FinetuneConfig) -> list[str]:
         )
     if config.standardize == "auto" and not stated and pathlib.Path(config.weights).suffix == ".keras":
         said.append(
-            f"{config.weights}: nothing says under which scaling it learned; {pretrained_scaling(config.weights)} is "
-            "taken, that of the authors. Name another by --standardize, or give the run directory it came from."
+            f"{config.weights}: nothing says under which scaling it learned; {AUTHORS_SCALING} is taken, that of "
+            "the authors. Name another by --standardize, or give the run directory it came from."
         )
     return said
 

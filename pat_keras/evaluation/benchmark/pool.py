@@ -160,7 +160,6 @@ def _serve(connection: Any, folder: pathlib.Path, device: str | None, shares: bo
     if shares:  # otherwise the first process takes nearly all of the GPU's memory
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         # Keras imports it wherever it finds it, which costs seconds and memory, and on a GPU a quarrel over that.
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
