@@ -215,6 +215,28 @@ def test_a_code_for_missing_values_makes_no_text_of_a_column(tmp_path, header, f
     np.testing.assert_array_equal(recording.activity, [i if i % 4 else np.nan for i in range(100)])
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "activity,light",
+        "activity,Activity type",
+        "activity,temperature",
+        "acc,MVPA",
+        "ENMO,anglez",
+        "ACC,invalidepoch",
+        "steps,heart_rate",
+        "count,light (lux)",
+        "value,record_id",
+    ],
+)
+def test_columns_beside_one_of_a_known_name(tmp_path, header):
+    """What is plainly no activity does not compete with a column that is known to be."""
+    text = table_text(times(50), [f"{number},2" for number in range(50)], header=f"timestamp,{header}")
+    study, recording = one(write(tmp_path / "a.csv", text))
+    np.testing.assert_array_equal(recording.activity, np.arange(50))
+    assert study.reading["values"].startswith(repr(header.partition(",")[0]))
+
+
 @pytest.mark.parametrize(("unit", "rule"), [("counts", "summed"), ("STEPS", "summed"), ("ENMO", "averaged")])
 @pytest.mark.parametrize("step", [1, 10, 30])
 def test_short_epochs_become_minutes_and_the_rule_is_told(tmp_path, unit, rule, step):

@@ -88,6 +88,24 @@ MALFORMED = {
     "doubled column": (columns("t,v,v", "{t},{i},1"), {}, "line 1: the header has the column 'v' more than once"),
     "two times": (columns("start,end,v", "{t},{t},{i}"), {}, "--timestamp_column=start or --timestamp_column=end"),
     "two values": (columns("t,axis1,axis2", "{t},{i},2"), {}, r"'axis1' \(number\), 'axis2' \(number\)\. Give --value"),
+    **{
+        f"two values, {names}": (
+            columns(f"t,{names}", "{t},{i},2"),
+            {},
+            "more than one column may be the activity; found .*Give --value_column",
+        )
+        for names in (
+            "mean_mg,count",
+            "Activity (counts),steps",
+            "VM counts,steps",
+            "enmo_mg,steps",
+            "activity_count,acc",
+            "Counts/min,vm",
+            "Counts per minute,vm",
+            "mean_enmo,value",
+            "mean,value",
+        )
+    },
     "no value": (columns("t,state", "{t},still"), {}, "separator can't be told"),
     "value is text": (columns("t,v", "{t},still"), {"separator": "comma"}, "no column has numbers"),
     "date without time": (columns("t,v", "{t:%Y-%m-%d},{i}"), {}, "no column has dates with times of day"),
