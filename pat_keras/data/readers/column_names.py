@@ -1,4 +1,4 @@
-"""What the name of a column says: that it holds activity, and in which unit; that it tells whose row it is."""
+"""What the name of a column says: that it holds activity, and in which unit; whose row it is; times in UTC."""
 
 from __future__ import annotations
 
@@ -41,8 +41,13 @@ _LIKELY = re.compile(
 _ABOUT = re.compile(r"type|class|code|label|flag|valid|status|state|(?<![a-z])[xyz](?![a-z])")
 # Parts of names of columns that are something else: numbers of rows, times, other sensors.
 _BESIDE = re.compile(
-    r"column_\d|unnamed|^(nr|no|n|)$|index|row|line|epoch|time|stamp|unix|date|day|hour|minute|second|week|month|year"
+    r"column_\d|unnamed|^(nr|no|n)$|index|row|line|epoch|time|stamp|unix|date|day|hour|minute|second|week|month|year"
     r"|light|licht|lux|temp|batter|volt|heart|^hr|bpm|angle|wear|worn|wrist|sleep|wake|marker|event|button"
+)
+# UTC or GMT as a word, or as one of a name such as timeUTC or utcTime; with hours behind it, it is another zone.
+_UTC = re.compile(
+    r"((?i:(?<![a-z])(utc|gmt)(?![a-z]))|(?<=[a-z])(UTC|GMT)(?![A-Za-z])|(?<![A-Za-z])(utc|UTC|gmt|GMT)(?=[A-Z]))"
+    r"(?!\s*[-+\u2212]\s*\d*[1-9])"
 )
 _PERSON = r"participant|subject|subj|patient|person|proband|respondent|user"
 _ID = re.compile(
@@ -83,3 +88,8 @@ def rivals_of(known: Sequence[str], numbers: Sequence[str]) -> list[str]:
 def is_id(name: str) -> bool:
     """Whether a column of this name tells whose row it is."""
     return _ID.fullmatch(re.sub(r"[\W_]", "", name.lower())) is not None
+
+
+def is_utc(name: str) -> bool:
+    """Whether a column of times of this name says that they are in UTC."""
+    return _UTC.search(name) is not None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from pat_keras.data.readers import dates
+from pat_keras.data.readers.column_names import is_utc
 from pat_keras.data.readers.numbers import missing_numbers, points_are_doubtful, read_numbers
 from pat_keras.data.readers.raw_files import RawFile
 from pat_keras.data.readers.table_columns import (
@@ -67,19 +68,23 @@ def read_samples(
     value_column = value_column_of(table, config, time_columns)
     unit = unit_of(config, value_column)
     times = _read_times(table, time_columns, people, config, siblings, settled)
+    utc_by_name = times.utc is None and any(map(is_utc, time_columns))
     values, mark = _read_values(table, value_column, config)
     of_mark = "" if mark == "none" else f", decimal {mark}"
     table.findings["times"] = f"{quoted(time_columns)} as {dates.describe(times.format)}"
     if times.why:
         table.findings["times"] += f", since {times.why}"
+    if utc_by_name:
+        table.findings["times"] += ", in UTC by its name"
     table.findings["values"] = f"{value_column!r} in {unit}{of_mark}"
+    utc = times.local if utc_by_name else times.utc
     none = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, len(values))
     samples = pl.DataFrame(
         {
             "person": people,
             "line": table.lines,
             "local": times.local,
-            "utc": none if times.utc is None else times.utc,
+            "utc": none if utc is None else utc,
             "value": values,
         }
     )

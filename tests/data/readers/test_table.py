@@ -185,6 +185,27 @@ def test_parquet(tmp_path):
     assert hours == datetime.timedelta(hours=2)
 
 
+@pytest.mark.parametrize(
+    "name", ["timestamp_utc", "UTC time", "Time (GMT)", "datetime_gmt", "timeUTC", "utcTime", "Time (UTC+00:00)"]
+)
+def test_times_in_a_column_named_utc_are_in_utc(tmp_path, name):
+    path = write(tmp_path / "a.csv", table_text(times(60), range(60), header=f"{name},activity"))
+    pl.DataFrame({name: times(60), "activity": range(60)}).write_parquet(tmp_path / "a.parquet")
+    for raw in (path, tmp_path / "a.parquet"):
+        with pytest.raises(RecordingError, match=r"line [12]: the times are in UTC .*or their column is named so"):
+            items(raw)
+        study, recording = one(raw, timezone="America/New_York")
+        assert recording.start == START - datetime.timedelta(hours=4)
+        assert study.reading["times"].endswith("in UTC by its name")
+        assert one(raw, timezone="UTC")[1].start == START
+
+
+@pytest.mark.parametrize("name", ["Time (UTC+1)", "time GMT-05:00", "utcome", "outcome_time"])
+def test_times_of_a_zone_beside_utc_are_local(tmp_path, name):
+    path = write(tmp_path / "a.csv", table_text(times(60), range(60), header=f"{name},activity"))
+    assert one(path)[1].start == START
+
+
 def test_gaps_and_missing_values_stay_missing(tmp_path):
     lines = plain(300).splitlines()
     lines[5] = lines[5].rpartition(",")[0] + ","
