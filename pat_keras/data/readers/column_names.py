@@ -49,10 +49,15 @@ _UTC = re.compile(
     r"((?i:(?<![a-z])(utc|gmt)(?![a-z]))|(?<=[a-z])(UTC|GMT)(?![A-Za-z])|(?<![A-Za-z])(utc|UTC|gmt|GMT)(?=[A-Z]))"
     r"(?!\s*[-+\u2212]\s*\d*[1-9])"
 )
-_PERSON = r"participant|subject|subj|patient|person|proband|respondent|user"
+_PERSON = r"participant|subject|subj|patient|person|proband|respondent|user|individual"
+_NUMBER = r"s|no|nr|num|number|code"
+# Names of small letters and digits alone.
 _ID = re.compile(
-    rf"(p|pp|u|sub|case|client|record|study|{_PERSON})?id|({_PERSON})(no|nr|num|number|code|key|name)?|seqn|ppn"
+    r"(p|pp|u|e|r|s|sub|case|client|record|study|pat|resp|proj|mesa|external|sample|screening|dyad)?id"
+    rf"({_NUMBER})?|.*({_PERSON})(full|unique|study)?id({_NUMBER})?|({_PERSON})({_NUMBER}|key|name|label)?"
+    r"|.*identifier|pseudonym|studynumber|nomemencr|hhidpn|seqn|ppn"
 )
+_OF_THINGS = re.compile(r"device|sensor|serial|watch|epoch|row|line|file|event|session|visit")  # whose ids name nobody
 
 
 def plain_name(name: str) -> str:
@@ -87,7 +92,8 @@ def rivals_of(known: Sequence[str], numbers: Sequence[str]) -> list[str]:
 
 def is_id(name: str) -> bool:
     """Whether a column of this name tells whose row it is."""
-    return _ID.fullmatch(re.sub(r"[\W_]", "", name.lower())) is not None
+    plain = re.sub(r"[\W_]", "", name.lower())
+    return _ID.fullmatch(plain) is not None and _OF_THINGS.search(plain) is None
 
 
 def is_utc(name: str) -> bool:

@@ -218,8 +218,8 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
         return pl.Series("person", [stem]).new_from_index(0, len(table.lines))
     if config.id_column not in table.columns.columns:
         raise _lacking(table, config.id_column, "id_column")
-    ids = id_texts(table.columns[config.id_column])
-    missing = (ids.is_null() | (ids == "")).arg_true()
+    ids = ids_of(table.columns[config.id_column])
+    missing = (ids.is_null() | ids.str.to_lowercase().is_in(list(MISSING))).arg_true()
     if len(missing):
         at = int(missing[0])
         raise RecordingError(
@@ -236,7 +236,7 @@ def single_ids(table: Table, config: TableConfig, taken: Sequence[str]) -> dict[
     """
     found = {}
     for name in _id_columns(table, config, taken):
-        ids = id_texts(table.columns[name]).unique().drop_nulls()
+        ids = ids_of(table.columns[name]).unique().drop_nulls()
         ids = ids.filter(~ids.str.to_lowercase().is_in(list(MISSING)))
         if len(ids) == 1:
             found[name] = ids[0]
@@ -267,3 +267,12 @@ def id_texts(ids: pl.Series) -> pl.Series:
         )
     texts = ids.cast(pl.String).str.strip_chars()
     return texts.str.normalize("NFC") if texts.str.contains(r"[^\x00-\x7f]").any() else texts
+
+
+def ids_of(column: pl.Series) -> pl.Series:
+    """Ids of people as text, see `id_texts`; in a column of text whose every id is such as 12.0, they become 12."""
+    texts = id_texts(column)
+    dotted = texts.str.contains(r"^\d+\.0+$")
+    if dotted.any() and (dotted | texts.str.contains(r"^\d*$")).all():
+        return texts.str.replace(r"\.0+$", "")
+    return texts

@@ -382,7 +382,7 @@ def visit(who, start, n=200, column="participant_id", times_=None):
 DAY = datetime.timedelta(days=1)
 
 
-@pytest.mark.parametrize("column", ["participant_id", "SUBJECT", "id"])
+@pytest.mark.parametrize("column", ["participant_id", "SUBJECT", "id", "participant_full_id"])
 def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
     files = {f"P0{k}_visit{v}.csv": visit(f"P0{k}", START + v * DAY, column=column) for k in (1, 2) for v in (1, 2)}
     raw = write_all(tmp_path / "raw", files)
@@ -400,13 +400,26 @@ def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
 
 def test_what_names_nobody_is_no_id(tmp_path):
     """Blanks, another id in each file, and the columns that are read."""
-    for column, whose in (("id", ("", "")), ("id", ("na", "NA")), ("id", ("1", "2")), ("device", ("x", "x"))):
+    things = ("device", "device_id", "Device Identifier", "epoch id", "row id", "valid", "grid", "user_visit_id")
+    for column, whose in (
+        ("id", ("", "")),
+        ("id", ("na", "NA")),
+        ("id", ("1", "2")),
+        *((thing, ("x", "x")) for thing in things),
+    ):
         texts = {f"{name}.csv": visit(who, START, column=column) for name, who in zip("ab", whose, strict=True)}
         assert len(items(write_all(tmp_path / "raw", texts), value_column="activity")[1]) == 2
     several = visit("x", START).replace("x,", "y,", 100)
     assert len(items(write(tmp_path / "s.csv", several), id_column="")[1]) == 1
     with pytest.raises(RecordingError, match=r"Give --id_column=participant_id; .* or give --id_column= with nothing"):
         items(tmp_path / "s.csv")
+
+
+def test_whole_numbers_with_a_decimal_point_are_the_ids_without_it(tmp_path):
+    """As pandas writes a column of which some were missing."""
+    files = {"1.csv": visit("12.0", START), "2.csv": visit("12", START + DAY), "3.csv": visit("12.5", START)}
+    _, made = items(write_all(tmp_path / "raw", files), id_column="participant_id")
+    assert [(item.participant_id, len(item)) for item in made] == [("12", 1440 + 200), ("12.5", 200)]
 
 
 def test_files_of_a_person_are_joined_in_order_of_time(tmp_path):

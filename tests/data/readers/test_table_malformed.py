@@ -113,9 +113,22 @@ MALFORMED = {
     "several people": (columns("subject,t,v", "s{t:%M},{t},{i}", 600), {}, "several people. Give --id_column=subject"),
     **{
         f"several people by {name}": (columns(f"{name},t,v", "s{t:%M},{t},{i}", 600), {}, f"Give --id_column={name}")
-        for name in ("Participant ID", "record_id", "Patient-Nr.", "STUDYID", "Proband")
+        for name in ("Participant ID", "record_id", "Patient-Nr.", "STUDYID", "Proband", "eid", "participant_full_id")
+    },
+    **{
+        f"several people by {name}": (columns(f"{name},t,activity", "{t:%M}1,{t},{i}", 600), {}, "Give --id_column=")
+        for name in (
+            *("Participant Identifier", "Identifier", "idno", "id_number", "idnr", "IDs", "ID#", "mesaid", "projid"),
+            *("hhidpn", "RID", "SID", "External ID", "patid", "resp_id", "individual_id", "dyadid", "sampleid"),
+            *("screeningid", "pseudonym", "studynumber", "subject_label"),
+        )
     },
     "blank id": (columns("id,t,v", "x,{t},{i}").replace("x", "", 1), {"id_column": "id"}, "line 2: id is '', expected"),
+    "id that is missing": (
+        columns("id,t,v", "x,{t},{i}").replace("x", "NA", 1),
+        {"id_column": "id"},
+        "line 2: id is 'NA', expected",
+    ),
     "wrong separator": (TEXT, {"separator": "semicolon"}, "no column has numbers; found 'column_1'"),
     "separator of the header": (
         columns("t;a,b", "{t};{i},{t};{i}"),
