@@ -113,6 +113,8 @@ def _find_data(lines: pl.Series, config: TableConfig, where: str) -> tuple[int, 
             if not len(below):
                 raise RecordingError(f"{where}, line {header + 1}: no sample below the header. Export the file again.")
             return header + 1 + int(below[0]), header
+    # A header or rows above what is to be skipped are none.
+    filled &= pl.int_range(len(lines), eager=True) >= (config.skip_rows or 0)
     for pattern in (DATE_IN_LINE, UNIX_IN_LINE):
         first = _longest_run(lines.str.contains(pattern), filled)
         if first is not None:
@@ -123,8 +125,6 @@ def _find_data(lines: pl.Series, config: TableConfig, where: str) -> tuple[int, 
             "at). Give --skip_rows or --timestamp_column, and --timestamp_format if the dates are written otherwise."
         )
     above = filled.slice(0, first).arg_true()
-    if config.skip_rows is not None and first > config.skip_rows:
-        above = above.filter(above >= config.skip_rows)
     header = int(above[-1]) if len(above) and _may_be_header(lines[int(above[-1])]) else None
     return first, header
 
@@ -257,6 +257,8 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
         known = bool(config.timestamp_column) and named
         if (dated or known) and ("number" in kinds or kinds.count("unix") > 1 or known or "empty" in kinds):
             widths[name] = width
+    if len(widths) > 1:  # a blank stands within dates, and after other separators
+        widths.pop("space", None)
     best = [name for name, width in widths.items() if width == max(widths.values())]
     if len(best) != 1:
         found = f"{' and '.join(best)} both fit" if best else "none of comma, semicolon, tab, bar and space fits"

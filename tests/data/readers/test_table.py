@@ -28,6 +28,7 @@ def one(raw, files=None, **config):
     return study, recording
 
 
+DAY = datetime.timedelta(days=1)
 VALUES = [0, 12, 3.5, 1000, 7, 250] * 40
 
 
@@ -122,6 +123,27 @@ def test_preambles_of_any_length(tmp_path, lines, padding):
     study, recording = one(write(tmp_path / "b.csv", headless))
     assert (study.reading["header"], len(recording)) == ("none", 100)
     assert study.reading["values"].startswith("'column_2'")
+
+
+@pytest.mark.parametrize("rows", [200, 20, 120])
+def test_skipped_rows_are_not_read(tmp_path, rows):
+    """Dated rows among them, too: the longer part is not taken for the data where it is to be skipped."""
+    path = write(tmp_path / "a.csv", plain(300))
+    _, recording = one(path, skip_rows=rows + 1)
+    assert recording.start == START + datetime.timedelta(minutes=rows)
+    np.testing.assert_array_equal(recording.activity, np.arange(rows, 300) % 50)
+    parts = plain(200) + "other device\n" + table_text(times(100, START + DAY), range(100), header=None)
+    study, recording = one(write(tmp_path / "b.csv", parts), skip_rows=202)
+    assert (recording.start, len(recording), study.reading["header"]) == (START + DAY, 100, "none")
+
+
+@pytest.mark.parametrize("separator", [", ", "; ", " ,", "\t "])
+@pytest.mark.parametrize("header", ["timestamp,activity", "Time,Mean SVM (g)", None])
+def test_blanks_beside_the_separator(tmp_path, separator, header):
+    text = table_text(times(100), VALUES[:100], separator=separator, header=header)
+    _, recording = one(write(tmp_path / "a.csv", text))
+    assert recording.start == START
+    np.testing.assert_array_equal(recording.activity, np.float32(VALUES[:100]))
 
 
 def test_folders_patterns_zips_and_packed_files(tmp_path):
@@ -377,9 +399,6 @@ def visit(who, start, n=200, column="participant_id", times_=None):
     """A file of one person, who is named in every row."""
     rows = [f"{who},{moment},{number % 50}" for number, moment in enumerate(times_ or times(n, start))]
     return f"{column},timestamp,activity\n" + "\n".join(rows) + "\n"
-
-
-DAY = datetime.timedelta(days=1)
 
 
 @pytest.mark.parametrize("column", ["participant_id", "SUBJECT", "id", "participant_full_id"])
