@@ -60,7 +60,7 @@ def read_text(data: bytes, config: TableConfig, where: str) -> RawTable:
     if len(header_fields) == 1 or (apart and config.skip_rows is None):  # the last line of a preamble
         header = None
     if header is None:
-        while _is_remark(_fields(lines[first], mark)) and first < len(lines) - 1:
+        while first < len(lines) - 1 and (_is_remark(_fields(lines[first], mark)) or _is_setting(lines, first, mark)):
             first += 1  # a line of the preamble with a date in it
         _check_no_row_above(lines, first, config.skip_rows or 0, mark, where)
         widths = {len(_fields(line, mark, all_of_them=True)) for line in lines[first : first + _SAMPLE] if line.strip()}
@@ -190,6 +190,19 @@ def _fields(line: str, mark: str, all_of_them: bool = False) -> list[str]:
 
 def _is_remark(fields: list[str]) -> bool:
     return len(fields) < 2 and not any(kind_of(field) for field in fields)
+
+
+def _is_setting(lines: pl.Series, at: int, mark: str) -> bool:
+    """Whether a line is one such as "Config Time,2024-03-01" that ends a preamble: below it a blank line, then rows.
+
+    They have more fields, and begin with a time or a number, so that a first row that is cut short is none.
+    """
+    fields = _fields(lines[at], mark)
+    if len(fields) != 2 or _fields(lines[at + 1], mark):
+        return False
+    row = next((below for line in lines[at + 1 :] if (below := _fields(line, mark))), [""])
+    named = [kind_of(one[0]) is None and not is_number(one[0]) for one in (fields, row)]
+    return len(row) > 2 and named == [True, False]
 
 
 def _check_no_row_above(lines: pl.Series, first: int, skipped: int, mark: str, where: str) -> None:

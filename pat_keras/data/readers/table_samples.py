@@ -109,7 +109,7 @@ def _read_times(
         return _check_times(table, names, times.cast(pl.String), _typed_times(times))
     texts, dayless = _time_texts(typed, config)
     if config.timestamp_format is not None:
-        form = config.timestamp_format.replace(".%f", "%.f")
+        form = dates.as_normalised(config.timestamp_format)
         return _check_times(table, names, texts, dates.parse(texts, form))
     parsed = _settle(table.where, names, texts, people, siblings, config, settled)
     if dayless:

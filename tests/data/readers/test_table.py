@@ -50,6 +50,7 @@ FORMS = {
     "%Y/%m/%dT%H:%M": "%Y/%m/%dT%H:%M",
     "%d-%b-%Y %H:%M:%S": "%d-%B-%Y %H:%M:%S",
     "%d.%m.%y %H:%M": "%d.%m.%y %H:%M",
+    "%Y-%m-%d %H:%M:%S:000": "%Y-%m-%d %H:%M:%S%.f",
     "%Y%m%d %H:%M": "%Y%m%d %H:%M",
     "%m/%d/%Y %I:%M:%S %p": "%m/%d/%Y %I:%M:%S %p",
     "%Y-%m-%d  %H:%M:%S.000": "%Y-%m-%d  %H:%M:%S%.f",
@@ -64,6 +65,36 @@ def test_date_formats_are_found_and_shown(tmp_path, form):
     assert recording.start.replace(microsecond=0) == START
     assert len(recording) == 2000
     assert study.reading["times"].startswith(f"'timestamp' as {FORMS[form]} (")
+
+
+@pytest.mark.parametrize(
+    ("form", "given"),
+    [
+        ("%Y-%m-%dT%H:%M:%SZ", None),
+        ("%Y-%m-%d %H:%M:%S UTC", None),
+        ("%Y-%m-%d %H:%M:%S GMT", "%Y-%m-%d %H:%M:%S %Z"),
+        ("%Y-%m-%d %H:%M:%S.%fZ", None),
+        ("%Y-%m-%d %H:%M:%S +00:00", "%Y-%m-%d %H:%M:%S %z"),
+        ("%m/%d/%Y %I:%M%p", None),
+        ("%m/%d/%Y %I:%M:%S p.m.", "%m/%d/%Y %I:%M:%S %p"),
+        ("%p %I:%M %m/%d/%Y", None),
+        ("%d.%m.%Y %H:%M:%S,%f", None),
+        ("%d.%m.%Y %H:%M:%S:000", "%d.%m.%Y %H:%M:%S:%f"),
+        ("%d.%m.%Y %H:%M:%S:000", None),
+        ("%Y-%m-%d %H:%M:%S CEST", "%Y-%m-%d %H:%M:%S %Z"),
+    ],
+)
+def test_a_format_given_is_one_for_the_texts_as_written(tmp_path, form, given):
+    """Though these are brought to one way of writing zones, halves of the day and fractions."""
+    start = datetime.datetime(2024, 3, 4, 14, 37)
+    raw = write(tmp_path / "a.csv", table_text(times(60, start), range(60), form=form, separator=";"))
+    config = {"timestamp_format": given or form, "timestamp_column": ("timestamp",)}
+    if not form.endswith(("Z", "UTC", "GMT", "+00:00")):
+        assert one(raw, **config)[1].start == start
+        return
+    with pytest.raises(RecordingError, match="the times are in UTC"):
+        items(raw, **config)
+    assert one(raw, **config, timezone="Europe/Oslo")[1].start == start + datetime.timedelta(hours=1)
 
 
 def test_day_or_month_first_is_told_by_the_data_or_an_error(tmp_path):
@@ -144,6 +175,24 @@ def test_blanks_beside_the_separator(tmp_path, separator, header):
     _, recording = one(write(tmp_path / "a.csv", text))
     assert recording.start == START
     np.testing.assert_array_equal(recording.activity, np.float32(VALUES[:100]))
+
+
+def test_a_preamble_with_dates_above_rows_without_names(tmp_path):
+    """As GENEActiv's program writes means of epochs."""
+    preamble = [
+        "Device Type,GENEActiv",
+        *("Calibration Date,2013-05-01 00:00:00:000", "", "Measurement Frequency,85.7", "Time Zone,GMT +01:00"),
+        *("Start Time,2024-05-20 08:30:00:000", "Last measurement,2024-05-20 10:10:00:000", "Subject Code,007"),
+        *("Date of Birth,1970-01-01", "Height,", "Config Time,2024-05-19 10:00:00:000", *[""] * 60),
+    ]
+    rows = [f"0.0123,-0.5,0.3,{number % 30},0,25.5,{number},0.01" for number in range(100)]
+    text = table_text(times(100), rows, form="%Y-%m-%d %H:%M:%S:500", header=None, preamble=preamble)
+    path = write(tmp_path / "a.csv", text)
+    with pytest.raises(RecordingError, match="more than one column may be the activity"):
+        items(path)
+    study, recording = one(path, value_column="column_8")
+    assert (recording.start, study.reading["header"]) == (START + datetime.timedelta(milliseconds=500), "none")
+    np.testing.assert_array_equal(recording.activity, np.arange(100))
 
 
 def test_folders_patterns_zips_and_packed_files(tmp_path):
