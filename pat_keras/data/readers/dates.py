@@ -34,6 +34,8 @@ DATE_IN_LINE = (
 )
 UNIX_IN_LINE = r"(?:^|[,;\t| \"])1\d{9}(?:\d{3})?(?:\.\d+)?(?:$|[,;\t| \"])"
 _ODD = r"[A-SU-Za-z+\[,]|\d -|:\d+(?:\.\d+)?-|:\d+:\d{3}"  # T alone is an ordinary one
+# The time of day that spreadsheets and databases give to a date alone.
+MIDNIGHT = r"[T ]+(?:0?0:00(?::00)?(?:[.,]0+)?|12:00(?::00)? ?[Aa]\.?[Mm]\.?)$"
 _UNIX = re.compile(r"^1\d{9}(\.\d+)?$")
 _UNIX_MS = re.compile(r"^1\d{12}$")
 

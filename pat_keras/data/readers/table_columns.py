@@ -11,6 +11,7 @@ import polars as pl
 
 from pat_keras.data.epochs import RULE_OF_UNIT
 from pat_keras.data.readers.column_names import is_activity, is_id, rivals_of, unit_of_name
+from pat_keras.data.readers.dates import MIDNIGHT
 from pat_keras.data.readers.numbers import MISSING, is_number
 from pat_keras.data.readers.raw_files import RawFile
 from pat_keras.data.readers.sniff import kinds_of, read_text
@@ -122,6 +123,8 @@ def _listed(table: Table) -> str:
 def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
     """The column of times, or those of dates and times of day.
 
+    Dates may be written as date-times at midnight: so a spreadsheet does it, beside a column of times of day.
+
     Raises:
         RecordingError: if it is not there or can't be told.
     """
@@ -133,6 +136,10 @@ def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
     of_kind = collections.defaultdict(list)
     for name, kind in table.kinds.items():
         of_kind[kind].append(name)
+    if of_kind["time"]:
+        at_midnight = [name for name in of_kind["datetime"] if _is_at_midnight(table.columns[name])]
+        of_kind["date"] += at_midnight
+        of_kind["datetime"] = [name for name in of_kind["datetime"] if name not in at_midnight]
     found: list[tuple[str, ...]]
     if of_kind["datetime"]:
         found = [(name,) for name in of_kind["datetime"]]
@@ -152,6 +159,11 @@ def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
         f"and a time column; found {_listed(table)}. Give --timestamp_column, and --timestamp_format if they are "
         "written otherwise; dates without times don't tell when a sample was taken."
     )
+
+
+def _is_at_midnight(column: pl.Series) -> bool:
+    texts = pl.Series(_sample(column.cast(pl.String)), dtype=pl.String)
+    return bool(texts.str.contains(MIDNIGHT).all())
 
 
 def value_column_of(table: Table, config: TableConfig, taken: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 
 import polars as pl
@@ -68,6 +69,7 @@ def read_samples(
     value_column = value_column_of(table, config, time_columns)
     unit = unit_of(config, value_column)
     times = _read_times(table, time_columns, people, config, siblings, settled)
+    _check_halves(table, time_columns, times)
     utc_by_name = times.utc is None and any(map(is_utc, time_columns))
     values, mark = _read_values(table, value_column, config)
     of_mark = "" if mark == "none" else f", decimal {mark}"
@@ -101,6 +103,8 @@ def _read_times(
     settled: dict[tuple[str, ...], tuple[str, str]],
 ) -> dates.Parsed:
     typed = [table.columns[name] for name in names]
+    if len(typed) == 2 and typed[0].dtype == pl.Datetime:
+        typed[0] = _dates_alone(table, names, typed[0])
     if typed[0].dtype == pl.Datetime:
         return _check_times(table, names, typed[0].cast(pl.String), _typed_times(typed[0]))
     if len(typed) == 2 and (typed[0].dtype, typed[1].dtype) == (pl.Date, pl.Time):
@@ -117,6 +121,19 @@ def _read_times(
     return _check_times(table, names, texts, parsed)
 
 
+def _dates_alone(table: Table, names: Sequence[str], times: pl.Series) -> pl.Series:
+    wrong = (times.dt.time() != datetime.time()) | (getattr(times.dtype, "time_zone", None) is not None)
+    bad = wrong.arg_true()
+    if len(bad):
+        at = int(bad[0])
+        raise RecordingError(
+            f"{table.where}, line {table.lines[at]}: {names[0]} is {times[at]} ({times.dtype}), expected dates alone, "
+            f"without a zone, beside the times of day of {names[1]!r}. If {names[0]!r} has date and time, give "
+            f"--timestamp_column={names[0]}; else save it as dates."
+        )
+    return times.dt.date()
+
+
 def _typed_times(times: pl.Series) -> dates.Parsed:
     zone = getattr(times.dtype, "time_zone", None)
     local = times.dt.replace_time_zone(None).cast(pl.Datetime("us"))
@@ -127,6 +144,8 @@ def _typed_times(times: pl.Series) -> dates.Parsed:
 def _time_texts(columns: Sequence[pl.Series], config: TableConfig) -> tuple[pl.Series, int]:
     """Texts of date and time, blank ones null; and how many were dates alone, which R writes at midnight."""
     texts = [column.cast(pl.String).str.strip_chars() for column in columns]
+    if len(texts) == 2 and config.timestamp_format is None:
+        texts[0] = texts[0].str.replace(dates.MIDNIGHT, "")
     joined = texts[0] if len(texts) == 1 else texts[0] + " " + texts[1]
     joined = joined.to_frame("t").select(pl.when(pl.col("t").str.strip_chars() != "").then(pl.col("t"))).to_series()
     if config.timestamp_format is not None or len(texts) == 2:
@@ -213,6 +232,23 @@ def _check_times(table: Table, names: Sequence[str], texts: pl.Series, parsed: d
             "or give --timestamp_format."
         )
     return parsed
+
+
+def _check_halves(table: Table, names: Sequence[str], times: dates.Parsed) -> None:
+    """Times of day of twelve hours, AM and PM in a column of their own, would be read as of the morning."""
+    hours = times.local.dt.hour()
+    if "%p" in times.format or not hours.is_between(1, 12).all():
+        return
+    for column in table.columns.select(pl.col(pl.String).exclude(names)):
+        halves = column.str.to_lowercase().str.replace_all(r"[. ]", "")
+        late = ((halves == "pm") & (hours < 12)).arg_true()
+        if len(late) and halves.is_in(["am", "pm", ""]).all():
+            at = int(late[0])
+            raise RecordingError(
+                f"{table.where}, line {table.lines[at]}: {column.name} is {column[at]!r}, and the hours of "
+                f"{quoted(names)} are all from 1 to 12; expected hours up to 23, or AM and PM with them. Write them "
+                "into one column, such as 02:37:00 PM."
+            )
 
 
 def _read_values(table: Table, name: str, config: TableConfig) -> tuple[pl.Series, str]:

@@ -141,6 +141,41 @@ def test_date_and_time_in_two_columns(tmp_path):
     assert one(write(tmp_path / "b.txt", spaces))[1].activity[49] == 49
 
 
+@pytest.mark.parametrize(
+    "midnight", ["%Y-%m-%d 00:00:00", "%d/%m/%Y 0:00", "%m/%d/%Y 12:00:00 AM", "%Y-%m-%dT00:00:00.000"]
+)
+def test_dates_at_midnight_beside_times_of_day(tmp_path, midnight):
+    """As spreadsheets write dates."""
+    path = write(
+        tmp_path / "a.csv", table_text(times(2000), range(2000), form=midnight + ",%H:%M:%S", header="d,t,count")
+    )
+    assert one(path)[1].start == START and one(path, timestamp_column=("d", "t"))[1].start == START
+    moments = pl.DataFrame({"t": times(2000), "count": range(2000)})
+    days = pl.col("t").dt.truncate("1d").alias("d")
+    for number, time in enumerate((pl.col("t").dt.time(), pl.col("t").dt.strftime("%H:%M:%S"))):
+        raw = tmp_path / f"{number}.parquet"
+        moments.select(days, time, "count").write_parquet(raw)
+        assert one(raw)[1].start == START and one(raw, timestamp_column=("d", "t"))[1].start == START
+
+
+def test_a_second_column_of_times_is_not_left_out(tmp_path):
+    moments = pl.DataFrame({"d": times(20), "count": range(20)}).with_columns(t=pl.col("d").dt.time())
+    moments.write_parquet(tmp_path / "a.parquet")
+    assert one(tmp_path / "a.parquet")[1].start == START
+    with pytest.raises(RecordingError, match=r"line 1: d is 2024-05-20 08:30:00 .* beside the times of day of 't'"):
+        items(tmp_path / "a.parquet", timestamp_column=("d", "t"))
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y,%I:%M:%S,%p", "%d.%m.%Y %I:%M,%p"])
+def test_halves_of_the_day_in_a_column_of_their_own(tmp_path, form):
+    names = "Date,Time" if "," in form[:9] else "Time"
+    text = table_text(times(2000), range(2000), form=form, header=f"{names},Half,activity")
+    with pytest.raises(RecordingError, match=r"line 272: Half is 'PM', .* all from 1 to 12; .* into one column"):
+        items(write(tmp_path / "a.csv", text))
+    text = table_text(times(2000), range(2000), form=form.replace("%I", "%H"), header=f"{names},Half,activity")
+    assert one(write(tmp_path / "a.csv", text))[1].start == START
+
+
 @pytest.mark.parametrize("lines", [1, 3, 60, 3000])
 @pytest.mark.parametrize("padding", ["", ",,,"])
 def test_preambles_of_any_length(tmp_path, lines, padding):
