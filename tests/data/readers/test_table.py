@@ -249,6 +249,13 @@ def test_folders_patterns_zips_and_packed_files(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["7.csv.gz", "raw", "raw.zip"]
 
 
+def test_names_of_the_values_may_differ_in_capital_letters_and_blanks(tmp_path):
+    names = ("Activity Counts", "activity counts", "ActivityCounts")
+    texts = {f"{name}.csv": plain().replace("activity", name) for name in names}
+    _, made = items(write_all(tmp_path / "raw", texts))
+    assert [len(item) for item in made] == [200, 200, 200]
+
+
 def test_a_long_file_with_ids(tmp_path):
     rows = [f"{who},{moment},{number}" for number, moment in enumerate(times(60)) for who in ("0012", "12", "b c")]
     path = write(tmp_path / "all.csv", "pid,time,steps\n" + "\n".join([*rows, f"lone,{START},1"]))
