@@ -1,4 +1,4 @@
-"""What the name of a column says: that it holds activity, and in which unit; whose row it is; times in UTC."""
+"""What the name of a column says: activity, and its unit; whose row it is; times, and that they are in UTC."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ _BESIDE = re.compile(
     r"column_\d|unnamed|^(nr|no|n)$|index|row|line|epoch|time|stamp|unix|date|day|hour|minute|second|week|month|year"
     r"|light|licht|lux|temp|batter|volt|heart|^hr|bpm|angle|wear|worn|wrist|sleep|wake|marker|event|button"
 )
+_TIME = re.compile(r"time|date|stamp|when|zeit|datum|tid|tijd|heure|hora|fecha|^ts?$")
 # UTC or GMT as a word, or as one of a name such as timeUTC or utcTime; with hours behind it, it is another zone.
 _UTC = re.compile(
     r"((?i:(?<![a-z])(utc|gmt)(?![a-z]))|(?<=[a-z])(UTC|GMT)(?![A-Za-z])|(?<![A-Za-z])(utc|UTC|gmt|GMT)(?=[A-Z]))"
@@ -99,3 +100,8 @@ def is_id(name: str) -> bool:
 def is_utc(name: str) -> bool:
     """Whether a column of times of this name says that they are in UTC."""
     return _UTC.search(name) is not None
+
+
+def is_time(name: str) -> bool:
+    """Whether a column of this name is one of dates or times."""
+    return _TIME.search(name.lower()) is not None

@@ -37,7 +37,7 @@ _ODD = r"[A-SU-Za-z+\[,]|\d -|:\d+(?:\.\d+)?-|:\d+:\d{3}"  # T alone is an ordin
 # The time of day that spreadsheets and databases give to a date alone.
 MIDNIGHT = r"[T ]+(?:0?0:00(?::00)?(?:[.,]0+)?|12:00(?::00)? ?[Aa]\.?[Mm]\.?)$"
 _UNIX = re.compile(r"^1\d{9}(\.\d+)?$")
-_UNIX_MS = re.compile(r"^1\d{12}$")
+_UNIX_MS = re.compile(r"^1\d{12}(\.\d+)?$")
 
 _ORDERS = {
     "dmy": ("%d{s}%m{s}%Y", "%m{s}%d{s}%Y"),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from pat_keras.data.readers.column_names import is_time
 from pat_keras.data.readers.dates import DATE_IN_LINE, UNIX_IN_LINE, kind_of
 from pat_keras.data.readers.numbers import is_number
 from pat_keras.data.readers.table_config import SEPARATORS, TableConfig
@@ -74,6 +75,8 @@ def read_text(data: bytes, config: TableConfig, where: str) -> RawTable:
         raise RecordingError(
             f"{where}, line {(header or 0) + 1}: the header has the column {doubled[0]!r} more than once. Rename one."
         )
+    if header is not None:
+        _check_not_shifted(lines, first, header, columns, mark, where)
     rows, numbers = _split(lines[first:], first + 1, mark, columns, where)
     return RawTable(where, columns, rows, numbers, encoding, separator, 0 if header is None else header + 1)
 
@@ -236,6 +239,26 @@ def _check_one_header(lines: pl.Series, header: int, row: list[str], skipped: in
             f"{where}, line {header + 1}: was taken for the header ({_short(lines[header])}), but line {earlier + 1} "
             f"above it looks like {'a header, too' if named else 'a row of data'}. Correct the damaged line, or give "
             "--skip_rows, the number of lines above the header."
+        )
+
+
+def _check_not_shifted(lines: pl.Series, first: int, header: int, columns: list[str], mark: str, where: str) -> None:
+    """Rows with numbers of rows before them, which the header does not name, and nothing in the last field.
+
+    R's write.table makes them so. With an empty last field they look like rows with a separator at their end.
+    """
+    filled = lines[first:].filter(lines[first:].str.strip_chars() != "").head(_SAMPLE)
+    rows = [_fields(line, mark, all_of_them=True) for line in filled]
+    start = rows[0][0]
+    numbered = start.isdecimal() and [row[0] for row in rows] == [str(int(start) + at) for at in range(len(rows))]
+    if not numbered or any(len(row) != len(columns) + 1 or row[-1] for row in rows):
+        return
+    dated = [at for at, field in enumerate(rows[0]) if kind_of(field) in ("datetime", "date", "unix")]
+    if dated and not is_time(columns[dated[0]]):
+        raise RecordingError(
+            f"{where}, line {header + 1}: the header has {len(columns)} names, the rows below have {len(columns) + 1} "
+            f"fields, of which the first numbers them and the last is empty: dates stand below {columns[dated[0]]!r}. "
+            "Name the first column in the header, too; or take the separators at the ends of rows away."
         )
 
 

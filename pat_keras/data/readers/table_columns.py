@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from pat_keras.data.readers.table_config import TableConfig
 from pat_keras.errors import RecordingError
 
 UNKNOWN_UNIT = "unknown unit"
+_SHOWN = 20  # columns that a message lists
 # Keys of the metadata of Parquet files that are written here, and what these are; how a list beside them begins.
 _OURS = {"pat_keras": "a cohort, as pat-prepare makes them", "pat_keras_embeddings": "a table of pat-embed"}
 _REJECTED = b"participant_id,reason,detail\n"
@@ -106,8 +108,8 @@ def _kind_of_typed(column: pl.Series, config: TableConfig) -> str:
 
 def _lacking(table: Table, name: str, flag: str) -> RecordingError:
     return RecordingError(
-        f"{table.where}: there is no column {name!r} (--{flag}); found {quoted(table.columns.columns)}. Give one of "
-        "these; if the header is another line, give --skip_rows, the number of lines above it."
+        f"{table.where}: there is no column {name!r} (--{flag}); found {_first_of(table, map(repr, table.kinds))}. "
+        "Give one of these; if the header is another line, give --skip_rows, the number of lines above it."
     )
 
 
@@ -117,7 +119,13 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def _listed(table: Table) -> str:
-    return ", ".join(f"{name!r} ({kind})" for name, kind in table.kinds.items())
+    return _first_of(table, (f"{name!r} ({kind})" for name, kind in table.kinds.items()))
+
+
+def _first_of(table: Table, texts: Iterable[str]) -> str:
+    """Texts of all columns for a message, or of the first: a table of a column a minute has 1,440."""
+    shown = ", ".join(itertools.islice(texts, _SHOWN))
+    return shown if len(table.kinds) <= _SHOWN else f"{shown}, ... ({len(table.kinds):,} columns)"
 
 
 def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:

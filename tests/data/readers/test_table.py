@@ -286,6 +286,10 @@ def test_parquet(tmp_path):
         _, recording = one(path)
         assert recording.start == START
         np.testing.assert_array_equal(recording.activity, np.arange(120))
+    milliseconds = moments.dt.epoch("ms").cast(pl.Float64)  # pandas makes such numbers of a column with gaps
+    for name, since_1970 in (("ms", milliseconds), ("s", milliseconds / 1000)):
+        pl.DataFrame({"t": since_1970, "counts": range(120)}).write_parquet(tmp_path / f"{name}.parquet")
+        assert one(tmp_path / f"{name}.parquet", timezone="UTC")[1].start == START
     ids = pl.DataFrame({"t": pl.concat([moments, moments]), "v": range(240), "id": [12.0] * 120 + [7.0] * 120})
     ids.write_parquet(tmp_path / "ids.parquet")
     _, made = items(tmp_path / "ids.parquet", id_column="id")
@@ -317,6 +321,13 @@ def test_times_in_a_column_named_utc_are_in_utc(tmp_path, name):
 def test_times_of_a_zone_beside_utc_are_local(tmp_path, name):
     path = write(tmp_path / "a.csv", table_text(times(60), range(60), header=f"{name},activity"))
     assert one(path)[1].start == START
+
+
+@pytest.mark.parametrize("header", ["row,timestamp,activity", "Nr,Zeit,activity", "activity,t"])
+def test_a_separator_at_the_end_of_rows(tmp_path, header):
+    row = "{i},{t}," if header.startswith("activity") else "{i},{t},{i},"
+    rows = [row.format(i=number, t=moment) for number, moment in enumerate(times(60))]
+    np.testing.assert_array_equal(one(write(tmp_path / "a.csv", "\n".join([header, *rows])))[1].activity, np.arange(60))
 
 
 def test_gaps_and_missing_values_stay_missing(tmp_path):

@@ -56,7 +56,12 @@ MALFORMED = {
     "old spreadsheet": (b"\xd0\xcf\x11\xe0" + bytes(50), {}, r"\.xls\); save the sheet"),
     "database": (b"SQLite format 3\0" + bytes(50), {}, "SQLite database"),
     "parquet as csv": (b"PAR1" + bytes(50), {}, r"ending \.parquet"),
-    "gzip as csv": (b"\x1f\x8b" + bytes(50), {}, r"ending \.gz"),
+    "gzip as csv": (b"\x1f\x8b" + bytes(50), {}, r"ending \.gz, or, if it is R's own .*export the table as CSV"),
+    "R's data": (b"RDX3\nX\n" + bytes(50), {}, r"R's own file .*export the table as CSV"),
+    "SPSS": (b"$FL2@(#) SPSS" + bytes(50), {}, r"an SPSS file \(\.sav\); export it as CSV"),
+    "Stata": (b"<stata_dta><header>" + bytes(50), {}, r"a Stata file \(\.dta\); export it as CSV"),
+    "SAS": (bytes(12) + b"\xc2\xea\x81\x60\xb3\x14" + bytes(50), {}, r"a SAS file \(\.sas7bdat\); export it as CSV"),
+    "feather": (b"ARROW1\0\0" + bytes(50), {}, "a Feather or Arrow file; write it as Parquet"),
     "binary": (b"time,v\n2024-01-01 00:00:00,1\0\0\0\n", {}, "line 2: there are zero bytes"),
     # encoding
     "not the encoding given": (
@@ -106,6 +111,21 @@ MALFORMED = {
             "mean,value",
         )
     },
+    "a column a minute": (
+        f"date,{','.join(f'min{i}' for i in range(1440))}\n2024-05-20{',1' * 1440}\n",
+        {},
+        r"no column has dates with times of day.*'min18' .number., \.\.\. .1,441 columns.\. Give",
+    ),
+    "no such column among many": (
+        f"t,{','.join(f'x{i}' for i in range(300))}\n{START}{',1' * 300}\n",
+        {"value_column": "y"},
+        r"no column 'y' .--value_column.; found 't', 'x0', .*, \.\.\. .301 columns.\. Give one of these",
+    ),
+    "a header without a name for the numbers of rows": (
+        "\n".join(["timestamp,activity,steps,note", *(f"{i + 1},{t},{i},0," for i, t in enumerate(times(50)))]),
+        {},
+        "line 1: the header has 4 names, the rows below have 5 fields, .* dates stand below 'activity'",
+    ),
     "no value": (columns("t,state", "{t},still"), {}, "separator can't be told"),
     "value is text": (columns("t,v", "{t},still"), {"separator": "comma"}, "no column has numbers"),
     "date without time": (columns("t,v", "{t:%Y-%m-%d},{i}"), {}, "no column has dates with times of day"),
