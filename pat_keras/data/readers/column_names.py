@@ -37,8 +37,11 @@ _LIKELY = re.compile(
     r"(?<!in)act?iv|aktiv|attivit|ativid|(?<!ac)count(?!ry|er)|enmo|mad(?!e)|mims|pim|zcm|magnitude|movement|vm"
     r"|acc(?!u|o)|(?<![a-z])mg(?![a-z])"
 )
-# Parts of names of columns that only tell about it: of which kind it is, whether it holds; and of a single axis.
-_ABOUT = re.compile(r"type|class|code|label|flag|valid|status|state|(?<![a-z])[xyz](?![a-z])")
+# Parts of names of columns that only tell about it: of which kind it is, whether it holds, how long; and of one axis.
+_ABOUT = re.compile(
+    r"type|class|code|label|flag|valid|status|state|act?iv[a-z]*[ _]?(time(?!s)|duration|minutes)"
+    r"|(?<![a-z])[xyz](?![a-z])"
+)
 # Parts of names of columns that are something else: numbers of rows, times, other sensors.
 _BESIDE = re.compile(
     r"column_\d|unnamed|^(nr|no|n)$|index|row|line|epoch|time|stamp|unix|date|day|hour|minute|second|week|month|year"

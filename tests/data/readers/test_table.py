@@ -370,6 +370,7 @@ def test_a_code_for_missing_values_makes_no_text_of_a_column(tmp_path, header, f
         "ENMO,anglez",
         "ACC,invalidepoch",
         "steps,heart_rate",
+        "steps,activeTimeInMs",
         "count,light (lux)",
         "value,record_id",
     ],
