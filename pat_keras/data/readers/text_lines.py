@@ -16,6 +16,8 @@ _NOT_TEXT = {
     b"SQLite format 3": "an SQLite database (.agd?); export the epochs as CSV",
     b"PAR1": "a Parquet file; give it the ending .parquet",
     b"\x1f\x8b": "a gzip file; give it the ending .gz, or, if it is R's own (.rds, .RData), export the table as CSV",
+    b"BZh": "a bzip2 file; unpack it",
+    b"\xfd7zXZ\0": "an xz file; unpack it",
     b"RDX": "R's own file (.RData); export the table as CSV or Parquet",
     b"$FL2": "an SPSS file (.sav); export it as CSV or Parquet",
     b"$FL3": "an SPSS file (.zsav); export it as CSV or Parquet",

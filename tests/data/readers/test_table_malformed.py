@@ -57,6 +57,7 @@ MALFORMED = {
     "database": (b"SQLite format 3\0" + bytes(50), {}, "SQLite database"),
     "parquet as csv": (b"PAR1" + bytes(50), {}, r"ending \.parquet"),
     "gzip as csv": (b"\x1f\x8b" + bytes(50), {}, r"ending \.gz, or, if it is R's own .*export the table as CSV"),
+    "xz": (b"\xfd7zXZ\0" + bytes(50), {}, "an xz file; unpack it"),
     "R's data": (b"RDX3\nX\n" + bytes(50), {}, r"R's own file .*export the table as CSV"),
     "SPSS": (b"$FL2@(#) SPSS" + bytes(50), {}, r"an SPSS file \(\.sav\); export it as CSV"),
     "Stata": (b"<stata_dta><header>" + bytes(50), {}, r"a Stata file \(\.dta\); export it as CSV"),
