@@ -11,7 +11,7 @@ import polars_readstat
 
 from pat_keras.data.readers.numbers import points_are_doubtful
 from pat_keras.data.readers.sniff import read_rows
-from pat_keras.data.readers.table_columns import id_texts
+from pat_keras.data.readers.table_columns import ids_of
 from pat_keras.data.readers.text_lines import decode, split_lines
 from pat_keras.errors import LabelError, RecordingError
 
@@ -82,7 +82,7 @@ def read_ids(file: LabelFile, name: str) -> pl.Series:
         LabelError: if one is missing, or there twice.
     """
     column, lines, path = file.columns[name], file.lines, file.path
-    ids = id_texts(column)
+    ids = ids_of(column)
     missing = (ids.is_null() | (ids == "")).arg_true()
     if len(missing):
         at = int(missing[0])

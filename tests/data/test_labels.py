@@ -49,6 +49,11 @@ def test_rules(tmp_path, rule, expected):
     assert made.meanings["ill"] == f"1 {rule.strip()}, else 0 (labels.csv)"
 
 
+def test_ids_of_whole_numbers_with_a_decimal_point_are_as_those_of_recordings(tmp_path):
+    assert table(tmp_path, "id,phq9\n12.0,1\n7.0,2\n").people["participant_id"].to_list() == ["12", "7"]
+    assert table(tmp_path, "id,phq9\n1.0,1\n1.1,2\n").people["participant_id"].to_list() == ["1.0", "1.1"]
+
+
 def test_what_becomes_of_words_is_told_in_numbers_of_people(tmp_path):
     groups = ["control"] * 12 + ["ill"] * 3 + ["case"] * 5 + ["unknown", "NA"]
     text = "id,group\n" + "".join(f"{number},{group}\n" for number, group in enumerate(groups))

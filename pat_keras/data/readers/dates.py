@@ -20,7 +20,10 @@ _DATE = (
     r"|(?P<compact>(?:19|20)\d{6})"
     r"|(?P<named>\d{1,2}(?P<s4>[- /.])(?P<month>[A-Za-z]{3,9})(?P=s4)\d{4})"
 )
-_TIME = r"(?P<hm>\d{1,2}:\d{2})(?P<sec>:\d{2})?(?P<frac>[.,]\d+)?(?P<half> ?[AaPp]\.?[Mm]\.?)?"
+_TIME = (
+    r"(?P<hm>\d{1,2}:\d{2})(?P<sec>:\d{2})?(?P<frac>[.,]\d+|(?<=:\d\d:\d\d):\d{3})?"  # GENEActiv: 14:37:00:500
+    r"(?P<half> ?[AaPp]\.?[Mm]\.?)?"
+)
 _ZONE = r"(?P<zone>\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?(?:\s*\[[\w/+-]+\])?"
 _TEXT = re.compile(rf"^(?:{_DATE})?(?:(?P<middle>(?<=\d)[T ]|(?<=\d)  +|^)(?:{_TIME}){_ZONE})?$")
 
@@ -30,9 +33,11 @@ DATE_IN_LINE = (
     r"|\d{1,2}[- /.][A-Za-z]{3,9}[- /.]\d{4})(?:\b|T)|\b(?:19|20)\d{6}[,;\t|]\s*\d{1,2}:\d{2}"
 )
 UNIX_IN_LINE = r"(?:^|[,;\t| \"])1\d{9}(?:\d{3})?(?:\.\d+)?(?:$|[,;\t| \"])"
-_ODD = r"[A-SU-Za-z+\[,]|\d -|:\d+(?:\.\d+)?-"  # T alone is an ordinary one
+_ODD = r"[A-SU-Za-z+\[,]|\d -|:\d+(?:\.\d+)?-|:\d+:\d{3}"  # T alone is an ordinary one
+# The time of day that spreadsheets and databases give to a date alone.
+MIDNIGHT = r"[T ]+(?:0?0:00(?::00)?(?:[.,]0+)?|12:00(?::00)? ?[Aa]\.?[Mm]\.?)$"
 _UNIX = re.compile(r"^1\d{9}(\.\d+)?$")
-_UNIX_MS = re.compile(r"^1\d{12}$")
+_UNIX_MS = re.compile(r"^1\d{12}(\.\d+)?$")
 
 _ORDERS = {
     "dmy": ("%d{s}%m{s}%Y", "%m{s}%d{s}%Y"),
@@ -117,8 +122,16 @@ def _normalised(texts: pl.Series) -> pl.Series:
     text = pl.col("t")
     text = text.str.replace(r"\s*\[[\w/+-]+\]$", "").str.replace(r"(\d)\s*(?:Z|UTC|GMT)$", "${1}+0000")
     text = text.str.replace(r"([:.]\d+) *([+-]\d{2}):?(\d{2})$", "${1}${2}${3}")
-    text = text.str.replace(r"(:\d{2}),(\d+)", "${1}.${2}")
+    text = text.str.replace(r"(:\d{2}),(\d+)", "${1}.${2}").str.replace(r"(:\d{2}:\d{2}):(\d{3,})$", "${1}.${2}")
     return frame.select(text.str.replace(r"(\d) ?([AaPp])\.?[Mm]\.?$", "${1} ${2}M")).to_series()
+
+
+def as_normalised(form: str) -> str:
+    """A format that somebody gave for texts as they are written, for these texts as `_normalised` leaves them."""
+    form = re.sub(r"\s*(?:(?<!%)Z|UTC|GMT|%z)$", "%z", form)
+    form = re.sub(r"(?<=%[A-Za-z]) ?%[pP]$", " %p", form)
+    form = re.sub(r"(?<=%S)[,:](\d{3,})$", r".\1", form)
+    return re.sub(r"[.,:]%f", "%.f", form)
 
 
 def parse(texts: pl.Series, form: str) -> Parsed:
@@ -129,6 +142,8 @@ def parse(texts: pl.Series, form: str) -> Parsed:
         instants = _in_years(utc.cast(pl.Datetime("us")))
         return Parsed(instants, instants, form)
     texts = _normalised(texts)
+    if form.endswith("%Z") and texts.str.contains(r"[+-]\d{4}$").any():  # UTC or GMT; other names are of local clocks
+        form = re.sub(r"\s*%Z$", "%z", form)
     if "%z" not in form:
         return Parsed(_in_years(_to_datetime(texts, form)), None, form)
     utc = _to_datetime(texts, form).dt.replace_time_zone(None)

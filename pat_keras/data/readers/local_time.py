@@ -40,9 +40,9 @@ def localise(samples: pl.DataFrame, zone: str | None, where: str) -> pl.DataFram
             return samples.with_columns(local=utc.dt.convert_time_zone(zone).dt.replace_time_zone(None))
         if (samples["local"] == samples["utc"]).all():
             raise RecordingError(
-                f"{where}, line {samples['line'][0]}: the times are in UTC (they end in Z or +00:00, or count seconds "
-                "since 1970), expected local clock time. Give --timezone=Europe/Oslo, or the zone where it was worn; "
-                "--timezone=UTC takes the times as they are written."
+                f"{where}, line {samples['line'][0]}: the times are in UTC (they end in Z or +00:00, count seconds "
+                "since 1970, or their column is named so), expected local clock time. Give --timezone=Europe/Oslo, or "
+                "the zone where it was worn; --timezone=UTC takes the times as they are written."
             )
         return samples
     return samples if zone is None else _instants(samples, zone, where)

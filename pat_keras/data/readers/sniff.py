@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from pat_keras.data.readers.column_names import is_time
 from pat_keras.data.readers.dates import DATE_IN_LINE, UNIX_IN_LINE, kind_of
 from pat_keras.data.readers.numbers import is_number
 from pat_keras.data.readers.table_config import SEPARATORS, TableConfig
@@ -60,7 +61,7 @@ def read_text(data: bytes, config: TableConfig, where: str) -> RawTable:
     if len(header_fields) == 1 or (apart and config.skip_rows is None):  # the last line of a preamble
         header = None
     if header is None:
-        while _is_remark(_fields(lines[first], mark)) and first < len(lines) - 1:
+        while first < len(lines) - 1 and (_is_remark(_fields(lines[first], mark)) or _is_setting(lines, first, mark)):
             first += 1  # a line of the preamble with a date in it
         _check_no_row_above(lines, first, config.skip_rows or 0, mark, where)
         widths = {len(_fields(line, mark, all_of_them=True)) for line in lines[first : first + _SAMPLE] if line.strip()}
@@ -74,6 +75,8 @@ def read_text(data: bytes, config: TableConfig, where: str) -> RawTable:
         raise RecordingError(
             f"{where}, line {(header or 0) + 1}: the header has the column {doubled[0]!r} more than once. Rename one."
         )
+    if header is not None:
+        _check_not_shifted(lines, first, header, columns, mark, where)
     rows, numbers = _split(lines[first:], first + 1, mark, columns, where)
     return RawTable(where, columns, rows, numbers, encoding, separator, 0 if header is None else header + 1)
 
@@ -113,6 +116,8 @@ def _find_data(lines: pl.Series, config: TableConfig, where: str) -> tuple[int, 
             if not len(below):
                 raise RecordingError(f"{where}, line {header + 1}: no sample below the header. Export the file again.")
             return header + 1 + int(below[0]), header
+    # A header or rows above what is to be skipped are none.
+    filled &= pl.int_range(len(lines), eager=True) >= (config.skip_rows or 0)
     for pattern in (DATE_IN_LINE, UNIX_IN_LINE):
         first = _longest_run(lines.str.contains(pattern), filled)
         if first is not None:
@@ -123,8 +128,6 @@ def _find_data(lines: pl.Series, config: TableConfig, where: str) -> tuple[int, 
             "at). Give --skip_rows or --timestamp_column, and --timestamp_format if the dates are written otherwise."
         )
     above = filled.slice(0, first).arg_true()
-    if config.skip_rows is not None and first > config.skip_rows:
-        above = above.filter(above >= config.skip_rows)
     header = int(above[-1]) if len(above) and _may_be_header(lines[int(above[-1])]) else None
     return first, header
 
@@ -192,6 +195,19 @@ def _is_remark(fields: list[str]) -> bool:
     return len(fields) < 2 and not any(kind_of(field) for field in fields)
 
 
+def _is_setting(lines: pl.Series, at: int, mark: str) -> bool:
+    """Whether a line is one such as "Config Time,2024-03-01" that ends a preamble: below it a blank line, then rows.
+
+    They have more fields, and begin with a time or a number, so that a first row that is cut short is none.
+    """
+    fields = _fields(lines[at], mark)
+    if len(fields) != 2 or _fields(lines[at + 1], mark):
+        return False
+    row = next((below for line in lines[at + 1 :] if (below := _fields(line, mark))), [""])
+    named = [kind_of(one[0]) is None and not is_number(one[0]) for one in (fields, row)]
+    return len(row) > 2 and named == [True, False]
+
+
 def _check_no_row_above(lines: pl.Series, first: int, skipped: int, mark: str, where: str) -> None:
     """Without a header, the line above the first row must be a device's preamble and not a damaged row."""
     row = _fields(lines[first], mark)
@@ -226,6 +242,26 @@ def _check_one_header(lines: pl.Series, header: int, row: list[str], skipped: in
         )
 
 
+def _check_not_shifted(lines: pl.Series, first: int, header: int, columns: list[str], mark: str, where: str) -> None:
+    """Rows with numbers of rows before them, which the header does not name, and nothing in the last field.
+
+    R's write.table makes them so. With an empty last field they look like rows with a separator at their end.
+    """
+    filled = lines[first:].filter(lines[first:].str.strip_chars() != "").head(_SAMPLE)
+    rows = [_fields(line, mark, all_of_them=True) for line in filled]
+    start = rows[0][0]
+    numbered = start.isdecimal() and [row[0] for row in rows] == [str(int(start) + at) for at in range(len(rows))]
+    if not numbered or any(len(row) != len(columns) + 1 or row[-1] for row in rows):
+        return
+    dated = [at for at, field in enumerate(rows[0]) if kind_of(field) in ("datetime", "date", "unix")]
+    if dated and not is_time(columns[dated[0]]):
+        raise RecordingError(
+            f"{where}, line {header + 1}: the header has {len(columns)} names, the rows below have {len(columns) + 1} "
+            f"fields, of which the first numbers them and the last is empty: dates stand below {columns[dated[0]]!r}. "
+            "Name the first column in the header, too; or take the separators at the ends of rows away."
+        )
+
+
 def _dated_row(lines: pl.Series, start: int, end: int, row: list[str], mark: str) -> int | None:
     """The first line of a part that has as many fields as `row`, and dates where it has them; or None."""
     kinds = {at: kind_of(field) for at, field in enumerate(row) if kind_of(field) in ("datetime", "date", "unix")}
@@ -257,6 +293,8 @@ def _find_separator(lines: pl.Series, first: int, header: int | None, config: Ta
         known = bool(config.timestamp_column) and named
         if (dated or known) and ("number" in kinds or kinds.count("unix") > 1 or known or "empty" in kinds):
             widths[name] = width
+    if len(widths) > 1:  # a blank stands within dates, and after other separators
+        widths.pop("space", None)
     best = [name for name, width in widths.items() if width == max(widths.values())]
     if len(best) != 1:
         found = f"{' and '.join(best)} both fit" if best else "none of comma, semicolon, tab, bar and space fits"

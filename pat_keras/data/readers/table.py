@@ -14,6 +14,7 @@ import polars as pl
 
 from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
 from pat_keras.data.joining import join_recordings
+from pat_keras.data.readers.column_names import plain_name
 from pat_keras.data.readers.local_time import localise, put_in_order
 from pat_keras.data.readers.raw_files import RawFile, find_files
 from pat_keras.data.readers.study import Rejection, Study
@@ -125,10 +126,7 @@ class _Tables:
         done: collections.Counter[str] = collections.Counter()
         for number, file in enumerate(self._files[at:]):
             samples = first if number == 0 else self._open(file)
-            if isinstance(samples, Samples) and (samples.unit, samples.value_column) != (
-                first.unit,
-                first.value_column,
-            ):
+            if isinstance(samples, Samples) and _what(samples) != _what(first):
                 samples = self._bad_file(file, _unlike(samples, first))
             if isinstance(samples, Rejection):
                 yield samples
@@ -225,6 +223,11 @@ def recordings_of(
     """
     for person in samples.samples.partition_by("person", maintain_order=True):
         yield _person(person, samples, config, done, collections.Counter())
+
+
+def _what(samples: Samples) -> tuple[str, str]:
+    """What is measured; programs write a name with and without capital letters."""
+    return samples.unit, plain_name(samples.value_column)
 
 
 def _unlike(samples: Samples, first: Samples) -> RecordingError:

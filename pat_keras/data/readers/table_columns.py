@@ -5,49 +5,22 @@ from __future__ import annotations
 import collections
 import dataclasses
 import io
-import re
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from pat_keras.data.epochs import RULE_OF_UNIT
+from pat_keras.data.readers.column_names import is_activity, is_id, rivals_of, unit_of_name
+from pat_keras.data.readers.dates import MIDNIGHT
 from pat_keras.data.readers.numbers import MISSING, is_number
 from pat_keras.data.readers.raw_files import RawFile
 from pat_keras.data.readers.sniff import kinds_of, read_text
 from pat_keras.data.readers.table_config import TableConfig
 from pat_keras.errors import RecordingError
 
-# Names, without blanks and in small letters, of columns with activity, and their unit where the name tells it.
-_ACTIVITY = {
-    "activity": "counts",
-    "activities": "counts",
-    "activitycounts": "counts",
-    "activity_counts": "counts",
-    "count": "counts",
-    "counts": "counts",
-    "axis1": "counts",
-    "axis2": "counts",
-    "axis3": "counts",
-    "vm": "counts",
-    "vectormagnitude": "counts",
-    "pim": "PIM",
-    "zcm": "ZCM",
-    "tat": "TAT",
-    "steps": "steps",
-    "step_count": "steps",
-    "mims": "MIMS",
-    "mims_unit": "MIMS",
-    "enmo": "ENMO",
-    "acc": None,
-    "acceleration": None,
-    "value": None,
-}
-# Names, of small letters and digits alone, of columns that tell whose row it is.
-_PERSON = r"participant|subject|subj|patient|person|proband|respondent|user"
-_ID = re.compile(
-    rf"(p|pp|u|sub|case|client|record|study|{_PERSON})?id|({_PERSON})(no|nr|num|number|code|key|name)?|seqn|ppn"
-)
 UNKNOWN_UNIT = "unknown unit"
+_SHOWN = 20  # columns that a message lists
 # Keys of the metadata of Parquet files that are written here, and what these are; how a list beside them begins.
 _OURS = {"pat_keras": "a cohort, as pat-prepare makes them", "pat_keras_embeddings": "a table of pat-embed"}
 _REJECTED = b"participant_id,reason,detail\n"
@@ -135,8 +108,8 @@ def _kind_of_typed(column: pl.Series, config: TableConfig) -> str:
 
 def _lacking(table: Table, name: str, flag: str) -> RecordingError:
     return RecordingError(
-        f"{table.where}: there is no column {name!r} (--{flag}); found {quoted(table.columns.columns)}. Give one of "
-        "these; if the header is another line, give --skip_rows, the number of lines above it."
+        f"{table.where}: there is no column {name!r} (--{flag}); found {_first_of(table, map(repr, table.kinds))}. "
+        "Give one of these; if the header is another line, give --skip_rows, the number of lines above it."
     )
 
 
@@ -146,11 +119,19 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def _listed(table: Table) -> str:
-    return ", ".join(f"{name!r} ({kind})" for name, kind in table.kinds.items())
+    return _first_of(table, (f"{name!r} ({kind})" for name, kind in table.kinds.items()))
+
+
+def _first_of(table: Table, texts: Iterable[str]) -> str:
+    """Texts of all columns for a message, or of the first: a table of a column a minute has 1,440."""
+    shown = ", ".join(itertools.islice(texts, _SHOWN))
+    return shown if len(table.kinds) <= _SHOWN else f"{shown}, ... ({len(table.kinds):,} columns)"
 
 
 def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
     """The column of times, or those of dates and times of day.
+
+    Dates may be written as date-times at midnight: so a spreadsheet does it, beside a column of times of day.
 
     Raises:
         RecordingError: if it is not there or can't be told.
@@ -163,6 +144,10 @@ def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
     of_kind = collections.defaultdict(list)
     for name, kind in table.kinds.items():
         of_kind[kind].append(name)
+    if of_kind["time"]:
+        at_midnight = [name for name in of_kind["datetime"] if _is_at_midnight(table.columns[name])]
+        of_kind["date"] += at_midnight
+        of_kind["datetime"] = [name for name in of_kind["datetime"] if name not in at_midnight]
     found: list[tuple[str, ...]]
     if of_kind["datetime"]:
         found = [(name,) for name in of_kind["datetime"]]
@@ -184,9 +169,15 @@ def time_columns_of(table: Table, config: TableConfig) -> tuple[str, ...]:
     )
 
 
+def _is_at_midnight(column: pl.Series) -> bool:
+    texts = pl.Series(_sample(column.cast(pl.String)), dtype=pl.String)
+    return bool(texts.str.contains(MIDNIGHT).all())
+
+
 def value_column_of(table: Table, config: TableConfig, taken: Sequence[str]) -> str:
     """The column of values, none of those taken: the one of numbers, or of several the one with a known name.
 
+    A known name is none where another column may as well be the activity: "steps" beside "Activity (counts)".
     A code for missing values (".", "--") can make a text of the activity, and leave a row number or the light as the
     only column of numbers: what holds numbers in part, or has a known name and is blank where it was looked at, counts.
 
@@ -203,9 +194,9 @@ def value_column_of(table: Table, config: TableConfig, taken: Sequence[str]) -> 
             )
         return config.value_column
     numbers = [name for name in table.kinds if name not in taken and _may_hold_numbers(table, name)]
-    known = [name for name in numbers if _plain(name) in _ACTIVITY]
-    blank = [name for name, kind in table.kinds.items() if kind == "empty" and _plain(name) in _ACTIVITY]
-    found = known or numbers + blank
+    known = [name for name in numbers if is_activity(name)]
+    blank = [name for name, kind in table.kinds.items() if kind == "empty" and is_activity(name)]
+    found = [*known, *rivals_of(known, numbers)] if known else numbers + blank
     if len(found) == 1:
         return found[0]
     what = "more than one column may be the activity" if found else "no column has numbers"
@@ -219,21 +210,13 @@ def _may_hold_numbers(table: Table, name: str) -> bool:
         return kind in ("number", "unix")
     filled = [text for text in _sample(column) if text]
     share = sum(is_number(text) and text.lower() not in MISSING for text in filled) / len(filled)
-    return share > (0 if _plain(name) in _ACTIVITY else 0.25)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace(" ", "")
-
-
-def _is_id(name: str) -> bool:
-    return _ID.fullmatch(re.sub(r"[\W_]", "", name.lower())) is not None
+    return share > (0 if is_activity(name) else 0.25)
 
 
 def unit_of(config: TableConfig, value_column: str) -> str:
     """The unit that was given, or that a column of this name has."""
     if config.unit is None:
-        return _ACTIVITY.get(_plain(value_column)) or UNKNOWN_UNIT
+        return unit_of_name(value_column) or UNKNOWN_UNIT
     return next((unit for unit in RULE_OF_UNIT if unit.lower() == config.unit.lower()), config.unit)
 
 
@@ -255,8 +238,8 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
         return pl.Series("person", [stem]).new_from_index(0, len(table.lines))
     if config.id_column not in table.columns.columns:
         raise _lacking(table, config.id_column, "id_column")
-    ids = id_texts(table.columns[config.id_column])
-    missing = (ids.is_null() | (ids == "")).arg_true()
+    ids = ids_of(table.columns[config.id_column])
+    missing = (ids.is_null() | ids.str.to_lowercase().is_in(list(MISSING))).arg_true()
     if len(missing):
         at = int(missing[0])
         raise RecordingError(
@@ -273,7 +256,7 @@ def single_ids(table: Table, config: TableConfig, taken: Sequence[str]) -> dict[
     """
     found = {}
     for name in _id_columns(table, config, taken):
-        ids = id_texts(table.columns[name]).unique().drop_nulls()
+        ids = ids_of(table.columns[name]).unique().drop_nulls()
         ids = ids.filter(~ids.str.to_lowercase().is_in(list(MISSING)))
         if len(ids) == 1:
             found[name] = ids[0]
@@ -283,7 +266,7 @@ def single_ids(table: Table, config: TableConfig, taken: Sequence[str]) -> dict[
 def _id_columns(table: Table, config: TableConfig, taken: Sequence[str]) -> list[str]:
     """Columns whose names are those of ids, if the names of files are taken for them."""
     names = table.columns.columns if config.id_column is None else ()
-    return [name for name in names if _is_id(name) and name not in taken]
+    return [name for name in names if is_id(name) and name not in taken]
 
 
 def id_texts(ids: pl.Series) -> pl.Series:
@@ -304,3 +287,12 @@ def id_texts(ids: pl.Series) -> pl.Series:
         )
     texts = ids.cast(pl.String).str.strip_chars()
     return texts.str.normalize("NFC") if texts.str.contains(r"[^\x00-\x7f]").any() else texts
+
+
+def ids_of(column: pl.Series) -> pl.Series:
+    """Ids of people as text, see `id_texts`; in a column of text whose every id is such as 12.0, they become 12."""
+    texts = id_texts(column)
+    dotted = texts.str.contains(r"^\d+\.0+$")
+    if dotted.any() and (dotted | texts.str.contains(r"^\d*$")).all():
+        return texts.str.replace(r"\.0+$", "")
+    return texts

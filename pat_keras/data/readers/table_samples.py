@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 
 import polars as pl
 
 from pat_keras.data.readers import dates
+from pat_keras.data.readers.column_names import is_utc
 from pat_keras.data.readers.numbers import missing_numbers, points_are_doubtful, read_numbers
 from pat_keras.data.readers.raw_files import RawFile
 from pat_keras.data.readers.table_columns import (
@@ -67,19 +69,24 @@ def read_samples(
     value_column = value_column_of(table, config, time_columns)
     unit = unit_of(config, value_column)
     times = _read_times(table, time_columns, people, config, siblings, settled)
+    _check_halves(table, time_columns, times)
+    utc_by_name = times.utc is None and any(map(is_utc, time_columns))
     values, mark = _read_values(table, value_column, config)
     of_mark = "" if mark == "none" else f", decimal {mark}"
     table.findings["times"] = f"{quoted(time_columns)} as {dates.describe(times.format)}"
     if times.why:
         table.findings["times"] += f", since {times.why}"
+    if utc_by_name:
+        table.findings["times"] += ", in UTC by its name"
     table.findings["values"] = f"{value_column!r} in {unit}{of_mark}"
+    utc = times.local if utc_by_name else times.utc
     none = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, len(values))
     samples = pl.DataFrame(
         {
             "person": people,
             "line": table.lines,
             "local": times.local,
-            "utc": none if times.utc is None else times.utc,
+            "utc": none if utc is None else utc,
             "value": values,
         }
     )
@@ -96,6 +103,8 @@ def _read_times(
     settled: dict[tuple[str, ...], tuple[str, str]],
 ) -> dates.Parsed:
     typed = [table.columns[name] for name in names]
+    if len(typed) == 2 and typed[0].dtype == pl.Datetime:
+        typed[0] = _dates_alone(table, names, typed[0])
     if typed[0].dtype == pl.Datetime:
         return _check_times(table, names, typed[0].cast(pl.String), _typed_times(typed[0]))
     if len(typed) == 2 and (typed[0].dtype, typed[1].dtype) == (pl.Date, pl.Time):
@@ -104,12 +113,25 @@ def _read_times(
         return _check_times(table, names, times.cast(pl.String), _typed_times(times))
     texts, dayless = _time_texts(typed, config)
     if config.timestamp_format is not None:
-        form = config.timestamp_format.replace(".%f", "%.f")
+        form = dates.as_normalised(config.timestamp_format)
         return _check_times(table, names, texts, dates.parse(texts, form))
     parsed = _settle(table.where, names, texts, people, siblings, config, settled)
     if dayless:
         table.findings["midnight"] = f"{dayless:,} dates without a time of day read as 0:00"
     return _check_times(table, names, texts, parsed)
+
+
+def _dates_alone(table: Table, names: Sequence[str], times: pl.Series) -> pl.Series:
+    wrong = (times.dt.time() != datetime.time()) | (getattr(times.dtype, "time_zone", None) is not None)
+    bad = wrong.arg_true()
+    if len(bad):
+        at = int(bad[0])
+        raise RecordingError(
+            f"{table.where}, line {table.lines[at]}: {names[0]} is {times[at]} ({times.dtype}), expected dates alone, "
+            f"without a zone, beside the times of day of {names[1]!r}. If {names[0]!r} has date and time, give "
+            f"--timestamp_column={names[0]}; else save it as dates."
+        )
+    return times.dt.date()
 
 
 def _typed_times(times: pl.Series) -> dates.Parsed:
@@ -122,6 +144,8 @@ def _typed_times(times: pl.Series) -> dates.Parsed:
 def _time_texts(columns: Sequence[pl.Series], config: TableConfig) -> tuple[pl.Series, int]:
     """Texts of date and time, blank ones null; and how many were dates alone, which R writes at midnight."""
     texts = [column.cast(pl.String).str.strip_chars() for column in columns]
+    if len(texts) == 2 and config.timestamp_format is None:
+        texts[0] = texts[0].str.replace(dates.MIDNIGHT, "")
     joined = texts[0] if len(texts) == 1 else texts[0] + " " + texts[1]
     joined = joined.to_frame("t").select(pl.when(pl.col("t").str.strip_chars() != "").then(pl.col("t"))).to_series()
     if config.timestamp_format is not None or len(texts) == 2:
@@ -208,6 +232,23 @@ def _check_times(table: Table, names: Sequence[str], texts: pl.Series, parsed: d
             "or give --timestamp_format."
         )
     return parsed
+
+
+def _check_halves(table: Table, names: Sequence[str], times: dates.Parsed) -> None:
+    """Times of day of twelve hours, AM and PM in a column of their own, would be read as of the morning."""
+    hours = times.local.dt.hour()
+    if "%p" in times.format or not hours.is_between(1, 12).all():
+        return
+    for column in table.columns.select(pl.col(pl.String).exclude(names)):
+        halves = column.str.to_lowercase().str.replace_all(r"[. ]", "")
+        late = ((halves == "pm") & (hours < 12)).arg_true()
+        if len(late) and halves.is_in(["am", "pm", ""]).all():
+            at = int(late[0])
+            raise RecordingError(
+                f"{table.where}, line {table.lines[at]}: {column.name} is {column[at]!r}, and the hours of "
+                f"{quoted(names)} are all from 1 to 12; expected hours up to 23, or AM and PM with them. Write them "
+                "into one column, such as 02:37:00 PM."
+            )
 
 
 def _read_values(table: Table, name: str, config: TableConfig) -> tuple[pl.Series, str]:

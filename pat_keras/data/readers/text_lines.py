@@ -15,7 +15,16 @@ _NOT_TEXT = {
     b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls); save the sheet as CSV",
     b"SQLite format 3": "an SQLite database (.agd?); export the epochs as CSV",
     b"PAR1": "a Parquet file; give it the ending .parquet",
-    b"\x1f\x8b": "a gzip file; give it the ending .gz",
+    b"\x1f\x8b": "a gzip file; give it the ending .gz, or, if it is R's own (.rds, .RData), export the table as CSV",
+    b"BZh": "a bzip2 file; unpack it",
+    b"\xfd7zXZ\0": "an xz file; unpack it",
+    b"RDX": "R's own file (.RData); export the table as CSV or Parquet",
+    b"$FL2": "an SPSS file (.sav); export it as CSV or Parquet",
+    b"$FL3": "an SPSS file (.zsav); export it as CSV or Parquet",
+    b"<stata_dta>": "a Stata file (.dta); export it as CSV or Parquet",
+    b"\0\0\0\0\0\0\0\0\0\0\0\0\xc2\xea\x81\x60": "a SAS file (.sas7bdat); export it as CSV or Parquet",
+    b"ARROW1": "a Feather or Arrow file; write it as Parquet",
+    b"FEA1": "a Feather file; write it as Parquet",
     b"%PDF": "a PDF; export the epochs as CSV",
 }
 

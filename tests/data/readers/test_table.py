@@ -28,6 +28,7 @@ def one(raw, files=None, **config):
     return study, recording
 
 
+DAY = datetime.timedelta(days=1)
 VALUES = [0, 12, 3.5, 1000, 7, 250] * 40
 
 
@@ -49,6 +50,7 @@ FORMS = {
     "%Y/%m/%dT%H:%M": "%Y/%m/%dT%H:%M",
     "%d-%b-%Y %H:%M:%S": "%d-%B-%Y %H:%M:%S",
     "%d.%m.%y %H:%M": "%d.%m.%y %H:%M",
+    "%Y-%m-%d %H:%M:%S:000": "%Y-%m-%d %H:%M:%S%.f",
     "%Y%m%d %H:%M": "%Y%m%d %H:%M",
     "%m/%d/%Y %I:%M:%S %p": "%m/%d/%Y %I:%M:%S %p",
     "%Y-%m-%d  %H:%M:%S.000": "%Y-%m-%d  %H:%M:%S%.f",
@@ -63,6 +65,36 @@ def test_date_formats_are_found_and_shown(tmp_path, form):
     assert recording.start.replace(microsecond=0) == START
     assert len(recording) == 2000
     assert study.reading["times"].startswith(f"'timestamp' as {FORMS[form]} (")
+
+
+@pytest.mark.parametrize(
+    ("form", "given"),
+    [
+        ("%Y-%m-%dT%H:%M:%SZ", None),
+        ("%Y-%m-%d %H:%M:%S UTC", None),
+        ("%Y-%m-%d %H:%M:%S GMT", "%Y-%m-%d %H:%M:%S %Z"),
+        ("%Y-%m-%d %H:%M:%S.%fZ", None),
+        ("%Y-%m-%d %H:%M:%S +00:00", "%Y-%m-%d %H:%M:%S %z"),
+        ("%m/%d/%Y %I:%M%p", None),
+        ("%m/%d/%Y %I:%M:%S p.m.", "%m/%d/%Y %I:%M:%S %p"),
+        ("%p %I:%M %m/%d/%Y", None),
+        ("%d.%m.%Y %H:%M:%S,%f", None),
+        ("%d.%m.%Y %H:%M:%S:000", "%d.%m.%Y %H:%M:%S:%f"),
+        ("%d.%m.%Y %H:%M:%S:000", None),
+        ("%Y-%m-%d %H:%M:%S CEST", "%Y-%m-%d %H:%M:%S %Z"),
+    ],
+)
+def test_a_format_given_is_one_for_the_texts_as_written(tmp_path, form, given):
+    """Though these are brought to one way of writing zones, halves of the day and fractions."""
+    start = datetime.datetime(2024, 3, 4, 14, 37)
+    raw = write(tmp_path / "a.csv", table_text(times(60, start), range(60), form=form, separator=";"))
+    config = {"timestamp_format": given or form, "timestamp_column": ("timestamp",)}
+    if not form.endswith(("Z", "UTC", "GMT", "+00:00")):
+        assert one(raw, **config)[1].start == start
+        return
+    with pytest.raises(RecordingError, match="the times are in UTC"):
+        items(raw, **config)
+    assert one(raw, **config, timezone="Europe/Oslo")[1].start == start + datetime.timedelta(hours=1)
 
 
 def test_day_or_month_first_is_told_by_the_data_or_an_error(tmp_path):
@@ -109,6 +141,41 @@ def test_date_and_time_in_two_columns(tmp_path):
     assert one(write(tmp_path / "b.txt", spaces))[1].activity[49] == 49
 
 
+@pytest.mark.parametrize(
+    "midnight", ["%Y-%m-%d 00:00:00", "%d/%m/%Y 0:00", "%m/%d/%Y 12:00:00 AM", "%Y-%m-%dT00:00:00.000"]
+)
+def test_dates_at_midnight_beside_times_of_day(tmp_path, midnight):
+    """As spreadsheets write dates."""
+    path = write(
+        tmp_path / "a.csv", table_text(times(2000), range(2000), form=midnight + ",%H:%M:%S", header="d,t,count")
+    )
+    assert one(path)[1].start == START and one(path, timestamp_column=("d", "t"))[1].start == START
+    moments = pl.DataFrame({"t": times(2000), "count": range(2000)})
+    days = pl.col("t").dt.truncate("1d").alias("d")
+    for number, time in enumerate((pl.col("t").dt.time(), pl.col("t").dt.strftime("%H:%M:%S"))):
+        raw = tmp_path / f"{number}.parquet"
+        moments.select(days, time, "count").write_parquet(raw)
+        assert one(raw)[1].start == START and one(raw, timestamp_column=("d", "t"))[1].start == START
+
+
+def test_a_second_column_of_times_is_not_left_out(tmp_path):
+    moments = pl.DataFrame({"d": times(20), "count": range(20)}).with_columns(t=pl.col("d").dt.time())
+    moments.write_parquet(tmp_path / "a.parquet")
+    assert one(tmp_path / "a.parquet")[1].start == START
+    with pytest.raises(RecordingError, match=r"line 1: d is 2024-05-20 08:30:00 .* beside the times of day of 't'"):
+        items(tmp_path / "a.parquet", timestamp_column=("d", "t"))
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y,%I:%M:%S,%p", "%d.%m.%Y %I:%M,%p"])
+def test_halves_of_the_day_in_a_column_of_their_own(tmp_path, form):
+    names = "Date,Time" if "," in form[:9] else "Time"
+    text = table_text(times(2000), range(2000), form=form, header=f"{names},Half,activity")
+    with pytest.raises(RecordingError, match=r"line 272: Half is 'PM', .* all from 1 to 12; .* into one column"):
+        items(write(tmp_path / "a.csv", text))
+    text = table_text(times(2000), range(2000), form=form.replace("%I", "%H"), header=f"{names},Half,activity")
+    assert one(write(tmp_path / "a.csv", text))[1].start == START
+
+
 @pytest.mark.parametrize("lines", [1, 3, 60, 3000])
 @pytest.mark.parametrize("padding", ["", ",,,"])
 def test_preambles_of_any_length(tmp_path, lines, padding):
@@ -122,6 +189,45 @@ def test_preambles_of_any_length(tmp_path, lines, padding):
     study, recording = one(write(tmp_path / "b.csv", headless))
     assert (study.reading["header"], len(recording)) == ("none", 100)
     assert study.reading["values"].startswith("'column_2'")
+
+
+@pytest.mark.parametrize("rows", [200, 20, 120])
+def test_skipped_rows_are_not_read(tmp_path, rows):
+    """Dated rows among them, too: the longer part is not taken for the data where it is to be skipped."""
+    path = write(tmp_path / "a.csv", plain(300))
+    _, recording = one(path, skip_rows=rows + 1)
+    assert recording.start == START + datetime.timedelta(minutes=rows)
+    np.testing.assert_array_equal(recording.activity, np.arange(rows, 300) % 50)
+    parts = plain(200) + "other device\n" + table_text(times(100, START + DAY), range(100), header=None)
+    study, recording = one(write(tmp_path / "b.csv", parts), skip_rows=202)
+    assert (recording.start, len(recording), study.reading["header"]) == (START + DAY, 100, "none")
+
+
+@pytest.mark.parametrize("separator", [", ", "; ", " ,", "\t "])
+@pytest.mark.parametrize("header", ["timestamp,activity", "Time,Mean SVM (g)", None])
+def test_blanks_beside_the_separator(tmp_path, separator, header):
+    text = table_text(times(100), VALUES[:100], separator=separator, header=header)
+    _, recording = one(write(tmp_path / "a.csv", text))
+    assert recording.start == START
+    np.testing.assert_array_equal(recording.activity, np.float32(VALUES[:100]))
+
+
+def test_a_preamble_with_dates_above_rows_without_names(tmp_path):
+    """As GENEActiv's program writes means of epochs."""
+    preamble = [
+        "Device Type,GENEActiv",
+        *("Calibration Date,2013-05-01 00:00:00:000", "", "Measurement Frequency,85.7", "Time Zone,GMT +01:00"),
+        *("Start Time,2024-05-20 08:30:00:000", "Last measurement,2024-05-20 10:10:00:000", "Subject Code,007"),
+        *("Date of Birth,1970-01-01", "Height,", "Config Time,2024-05-19 10:00:00:000", *[""] * 60),
+    ]
+    rows = [f"0.0123,-0.5,0.3,{number % 30},0,25.5,{number},0.01" for number in range(100)]
+    text = table_text(times(100), rows, form="%Y-%m-%d %H:%M:%S:500", header=None, preamble=preamble)
+    path = write(tmp_path / "a.csv", text)
+    with pytest.raises(RecordingError, match="more than one column may be the activity"):
+        items(path)
+    study, recording = one(path, value_column="column_8")
+    assert (recording.start, study.reading["header"]) == (START + datetime.timedelta(milliseconds=500), "none")
+    np.testing.assert_array_equal(recording.activity, np.arange(100))
 
 
 def test_folders_patterns_zips_and_packed_files(tmp_path):
@@ -141,6 +247,13 @@ def test_folders_patterns_zips_and_packed_files(tmp_path):
         assert study.expected_people == len(people)
     assert items(folder)[0].reading["files"] == "2; 1 others left out: README.md"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["7.csv.gz", "raw", "raw.zip"]
+
+
+def test_names_of_the_values_may_differ_in_capital_letters_and_blanks(tmp_path):
+    names = ("Activity Counts", "activity counts", "ActivityCounts")
+    texts = {f"{name}.csv": plain().replace("activity", name) for name in names}
+    _, made = items(write_all(tmp_path / "raw", texts))
+    assert [len(item) for item in made] == [200, 200, 200]
 
 
 def test_a_long_file_with_ids(tmp_path):
@@ -173,6 +286,10 @@ def test_parquet(tmp_path):
         _, recording = one(path)
         assert recording.start == START
         np.testing.assert_array_equal(recording.activity, np.arange(120))
+    milliseconds = moments.dt.epoch("ms").cast(pl.Float64)  # pandas makes such numbers of a column with gaps
+    for name, since_1970 in (("ms", milliseconds), ("s", milliseconds / 1000)):
+        pl.DataFrame({"t": since_1970, "counts": range(120)}).write_parquet(tmp_path / f"{name}.parquet")
+        assert one(tmp_path / f"{name}.parquet", timezone="UTC")[1].start == START
     ids = pl.DataFrame({"t": pl.concat([moments, moments]), "v": range(240), "id": [12.0] * 120 + [7.0] * 120})
     ids.write_parquet(tmp_path / "ids.parquet")
     _, made = items(tmp_path / "ids.parquet", id_column="id")
@@ -183,6 +300,34 @@ def test_parquet(tmp_path):
         items(tmp_path / "utc.parquet")
     hours = one(tmp_path / "utc.parquet", timezone="Europe/Oslo")[1].start - START
     assert hours == datetime.timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "name", ["timestamp_utc", "UTC time", "Time (GMT)", "datetime_gmt", "timeUTC", "utcTime", "Time (UTC+00:00)"]
+)
+def test_times_in_a_column_named_utc_are_in_utc(tmp_path, name):
+    path = write(tmp_path / "a.csv", table_text(times(60), range(60), header=f"{name},activity"))
+    pl.DataFrame({name: times(60), "activity": range(60)}).write_parquet(tmp_path / "a.parquet")
+    for raw in (path, tmp_path / "a.parquet"):
+        with pytest.raises(RecordingError, match=r"line [12]: the times are in UTC .*or their column is named so"):
+            items(raw)
+        study, recording = one(raw, timezone="America/New_York")
+        assert recording.start == START - datetime.timedelta(hours=4)
+        assert study.reading["times"].endswith("in UTC by its name")
+        assert one(raw, timezone="UTC")[1].start == START
+
+
+@pytest.mark.parametrize("name", ["Time (UTC+1)", "time GMT-05:00", "utcome", "outcome_time"])
+def test_times_of_a_zone_beside_utc_are_local(tmp_path, name):
+    path = write(tmp_path / "a.csv", table_text(times(60), range(60), header=f"{name},activity"))
+    assert one(path)[1].start == START
+
+
+@pytest.mark.parametrize("header", ["row,timestamp,activity", "Nr,Zeit,activity", "activity,t"])
+def test_a_separator_at_the_end_of_rows(tmp_path, header):
+    row = "{i},{t}," if header.startswith("activity") else "{i},{t},{i},"
+    rows = [row.format(i=number, t=moment) for number, moment in enumerate(times(60))]
+    np.testing.assert_array_equal(one(write(tmp_path / "a.csv", "\n".join([header, *rows])))[1].activity, np.arange(60))
 
 
 def test_gaps_and_missing_values_stay_missing(tmp_path):
@@ -213,6 +358,29 @@ def test_a_code_for_missing_values_makes_no_text_of_a_column(tmp_path, header, f
     study, recording = one(path, missing_values=(".",))
     assert study.reading["values"].startswith(repr(header.rpartition(";")[2]))
     np.testing.assert_array_equal(recording.activity, [i if i % 4 else np.nan for i in range(100)])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "activity,light",
+        "activity,Activity type",
+        "activity,temperature",
+        "acc,MVPA",
+        "ENMO,anglez",
+        "ACC,invalidepoch",
+        "steps,heart_rate",
+        "steps,activeTimeInMs",
+        "count,light (lux)",
+        "value,record_id",
+    ],
+)
+def test_columns_beside_one_of_a_known_name(tmp_path, header):
+    """What is plainly no activity does not compete with a column that is known to be."""
+    text = table_text(times(50), [f"{number},2" for number in range(50)], header=f"timestamp,{header}")
+    study, recording = one(write(tmp_path / "a.csv", text))
+    np.testing.assert_array_equal(recording.activity, np.arange(50))
+    assert study.reading["values"].startswith(repr(header.partition(",")[0]))
 
 
 @pytest.mark.parametrize(("unit", "rule"), [("counts", "summed"), ("STEPS", "summed"), ("ENMO", "averaged")])
@@ -336,10 +504,7 @@ def visit(who, start, n=200, column="participant_id", times_=None):
     return f"{column},timestamp,activity\n" + "\n".join(rows) + "\n"
 
 
-DAY = datetime.timedelta(days=1)
-
-
-@pytest.mark.parametrize("column", ["participant_id", "SUBJECT", "id"])
+@pytest.mark.parametrize("column", ["participant_id", "SUBJECT", "id", "participant_full_id"])
 def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
     files = {f"P0{k}_visit{v}.csv": visit(f"P0{k}", START + v * DAY, column=column) for k in (1, 2) for v in (1, 2)}
     raw = write_all(tmp_path / "raw", files)
@@ -357,13 +522,26 @@ def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
 
 def test_what_names_nobody_is_no_id(tmp_path):
     """Blanks, another id in each file, and the columns that are read."""
-    for column, whose in (("id", ("", "")), ("id", ("na", "NA")), ("id", ("1", "2")), ("device", ("x", "x"))):
+    things = ("device", "device_id", "Device Identifier", "epoch id", "row id", "valid", "grid", "user_visit_id")
+    for column, whose in (
+        ("id", ("", "")),
+        ("id", ("na", "NA")),
+        ("id", ("1", "2")),
+        *((thing, ("x", "x")) for thing in things),
+    ):
         texts = {f"{name}.csv": visit(who, START, column=column) for name, who in zip("ab", whose, strict=True)}
         assert len(items(write_all(tmp_path / "raw", texts), value_column="activity")[1]) == 2
     several = visit("x", START).replace("x,", "y,", 100)
     assert len(items(write(tmp_path / "s.csv", several), id_column="")[1]) == 1
     with pytest.raises(RecordingError, match=r"Give --id_column=participant_id; .* or give --id_column= with nothing"):
         items(tmp_path / "s.csv")
+
+
+def test_whole_numbers_with_a_decimal_point_are_the_ids_without_it(tmp_path):
+    """As pandas writes a column of which some were missing."""
+    files = {"1.csv": visit("12.0", START), "2.csv": visit("12", START + DAY), "3.csv": visit("12.5", START)}
+    _, made = items(write_all(tmp_path / "raw", files), id_column="participant_id")
+    assert [(item.participant_id, len(item)) for item in made] == [("12", 1440 + 200), ("12.5", 200)]
 
 
 def test_files_of_a_person_are_joined_in_order_of_time(tmp_path):

@@ -56,7 +56,13 @@ MALFORMED = {
     "old spreadsheet": (b"\xd0\xcf\x11\xe0" + bytes(50), {}, r"\.xls\); save the sheet"),
     "database": (b"SQLite format 3\0" + bytes(50), {}, "SQLite database"),
     "parquet as csv": (b"PAR1" + bytes(50), {}, r"ending \.parquet"),
-    "gzip as csv": (b"\x1f\x8b" + bytes(50), {}, r"ending \.gz"),
+    "gzip as csv": (b"\x1f\x8b" + bytes(50), {}, r"ending \.gz, or, if it is R's own .*export the table as CSV"),
+    "xz": (b"\xfd7zXZ\0" + bytes(50), {}, "an xz file; unpack it"),
+    "R's data": (b"RDX3\nX\n" + bytes(50), {}, r"R's own file .*export the table as CSV"),
+    "SPSS": (b"$FL2@(#) SPSS" + bytes(50), {}, r"an SPSS file \(\.sav\); export it as CSV"),
+    "Stata": (b"<stata_dta><header>" + bytes(50), {}, r"a Stata file \(\.dta\); export it as CSV"),
+    "SAS": (bytes(12) + b"\xc2\xea\x81\x60\xb3\x14" + bytes(50), {}, r"a SAS file \(\.sas7bdat\); export it as CSV"),
+    "feather": (b"ARROW1\0\0" + bytes(50), {}, "a Feather or Arrow file; write it as Parquet"),
     "binary": (b"time,v\n2024-01-01 00:00:00,1\0\0\0\n", {}, "line 2: there are zero bytes"),
     # encoding
     "not the encoding given": (
@@ -88,6 +94,39 @@ MALFORMED = {
     "doubled column": (columns("t,v,v", "{t},{i},1"), {}, "line 1: the header has the column 'v' more than once"),
     "two times": (columns("start,end,v", "{t},{t},{i}"), {}, "--timestamp_column=start or --timestamp_column=end"),
     "two values": (columns("t,axis1,axis2", "{t},{i},2"), {}, r"'axis1' \(number\), 'axis2' \(number\)\. Give --value"),
+    **{
+        f"two values, {names}": (
+            columns(f"t,{names}", "{t},{i},2"),
+            {},
+            "more than one column may be the activity; found .*Give --value_column",
+        )
+        for names in (
+            "mean_mg,count",
+            "Activity (counts),steps",
+            "VM counts,steps",
+            "enmo_mg,steps",
+            "activity_count,acc",
+            "Counts/min,vm",
+            "Counts per minute,vm",
+            "mean_enmo,value",
+            "mean,value",
+        )
+    },
+    "a column a minute": (
+        f"date,{','.join(f'min{i}' for i in range(1440))}\n2024-05-20{',1' * 1440}\n",
+        {},
+        r"no column has dates with times of day.*'min18' .number., \.\.\. .1,441 columns.\. Give",
+    ),
+    "no such column among many": (
+        f"t,{','.join(f'x{i}' for i in range(300))}\n{START}{',1' * 300}\n",
+        {"value_column": "y"},
+        r"no column 'y' .--value_column.; found 't', 'x0', .*, \.\.\. .301 columns.\. Give one of these",
+    ),
+    "a header without a name for the numbers of rows": (
+        "\n".join(["timestamp,activity,steps,note", *(f"{i + 1},{t},{i},0," for i, t in enumerate(times(50)))]),
+        {},
+        "line 1: the header has 4 names, the rows below have 5 fields, .* dates stand below 'activity'",
+    ),
     "no value": (columns("t,state", "{t},still"), {}, "separator can't be told"),
     "value is text": (columns("t,v", "{t},still"), {"separator": "comma"}, "no column has numbers"),
     "date without time": (columns("t,v", "{t:%Y-%m-%d},{i}"), {}, "no column has dates with times of day"),
@@ -95,9 +134,22 @@ MALFORMED = {
     "several people": (columns("subject,t,v", "s{t:%M},{t},{i}", 600), {}, "several people. Give --id_column=subject"),
     **{
         f"several people by {name}": (columns(f"{name},t,v", "s{t:%M},{t},{i}", 600), {}, f"Give --id_column={name}")
-        for name in ("Participant ID", "record_id", "Patient-Nr.", "STUDYID", "Proband")
+        for name in ("Participant ID", "record_id", "Patient-Nr.", "STUDYID", "Proband", "eid", "participant_full_id")
+    },
+    **{
+        f"several people by {name}": (columns(f"{name},t,activity", "{t:%M}1,{t},{i}", 600), {}, "Give --id_column=")
+        for name in (
+            *("Participant Identifier", "Identifier", "idno", "id_number", "idnr", "IDs", "ID#", "mesaid", "projid"),
+            *("hhidpn", "RID", "SID", "External ID", "patid", "resp_id", "individual_id", "dyadid", "sampleid"),
+            *("screeningid", "pseudonym", "studynumber", "subject_label"),
+        )
     },
     "blank id": (columns("id,t,v", "x,{t},{i}").replace("x", "", 1), {"id_column": "id"}, "line 2: id is '', expected"),
+    "id that is missing": (
+        columns("id,t,v", "x,{t},{i}").replace("x", "NA", 1),
+        {"id_column": "id"},
+        "line 2: id is 'NA', expected",
+    ),
     "wrong separator": (TEXT, {"separator": "semicolon"}, "no column has numbers; found 'column_1'"),
     "separator of the header": (
         columns("t;a,b", "{t};{i},{t};{i}"),
