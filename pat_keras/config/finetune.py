@@ -92,8 +92,9 @@ class FinetuneConfig:
         class_weight: "balanced" (every class weighs the same in total; mean weight 1), "paper" ({0: positives / n,
             1: negatives / n}), or "none".
         dropout: rate in the encoder's blocks and before the head.
-        recalibration: of the probabilities after training: "prior" takes the class weights out of them, so that they
-            mean what they say; "platt" fits a slope and an intercept on validation people; "none".
+        recalibration: of the probabilities after training: "prior" takes out of them what class weights did, and that
+            people of some classes have more windows, so that they mean what they say: they fit the shares of the
+            classes among the training people; "platt" fits a slope and an intercept on validation people; "none".
         smoothing: of raw minutes, before anything else: "savitzky_golay" (window 51, order 3, as the paper tried) or
             "none".
         standardize: scaling, with statistics of the training people: "per_minute", "per_recording", "cohort", "none";
