@@ -32,7 +32,7 @@ from pat_keras.evaluation.occlusion import Occlusion, occlusion
 from pat_keras.evaluation.predict import check_measured_alike
 from pat_keras.evaluation.profiles import Comparison, compare_profiles, relative_day, summed_day
 from pat_keras.evaluation.run_folder import Run, check_free, read_run
-from pat_keras.evaluation.subgroups import MISSING, groups_of
+from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.predictor import Predictor
 
@@ -250,7 +250,7 @@ class _Work:
             groups = groups_of(self.cohort, column)
         except CohortError as error:
             return {}, str(error)
-        names = [name for name in groups.names if name != MISSING]
+        names = groups.known
         number = np.array([groups.of_person[name] for name in people.tolist()])
         model = {
             str(name): str(folds) for name, folds in zip(self.cohort.participant_id, self.chosen.folds, strict=True)

@@ -16,7 +16,7 @@ from pat_keras.data.cohort import Cohort
 from pat_keras.errors import CohortError
 from pat_keras.evaluation import metrics
 
-MISSING = "missing"
+_NO_VALUE = ("missing", "no value")  # names of the group of those who have none; the second where a text is the first
 
 # Fewer people than this, in all and of each class, give no result worth reading.
 LEAST_PEOPLE = 10
@@ -32,13 +32,20 @@ class Groups:
 
     Attributes:
         column: of the cohort.
-        names: of the groups, in order; those who have no value are in the last one, "missing".
+        names: of the groups, in order.
         of_person: participant_id -> the group's number.
+        has_missing: whether the last group is of those who have no value.
     """
 
     column: str
     names: list[str]
     of_person: dict[str, int]
+    has_missing: bool
+
+    @property
+    def known(self) -> list[str]:
+        """Names of the groups of people who have a value."""
+        return self.names[:-1] if self.has_missing else self.names
 
 
 def groups_of(cohort: Cohort, column: str) -> Groups:
@@ -75,9 +82,11 @@ def groups_of(cohort: Cohort, column: str) -> Groups:
         names = [f"{one:g}" if numeric else one for one in different]
         number = different.search_sorted(value.fill_null(different[0] if len(different) else value)).to_numpy()
         number = np.where(value.is_null().to_numpy(), len(names), number)
-    if value.null_count():
-        names = [*names, MISSING]
-    return Groups(column, names, dict(zip(table["participant_id"].to_list(), number.tolist(), strict=True)))
+    has_missing = value.null_count() > 0
+    if has_missing:
+        names = [*names, _NO_VALUE[_NO_VALUE[0] in names]]
+    of_person = dict(zip(table["participant_id"].to_list(), number.tolist(), strict=True))
+    return Groups(column, names, of_person, has_missing)
 
 
 def _bands(column: str, value: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -155,6 +155,19 @@ def test_new_people_are_explained_by_all_models(kfold, cohort) -> None:
         explain(kfold.folder, cohort, "all", ExplainSettings(("attention",), group="height"), progress=none_done)
 
 
+def test_groups_keep_their_names_where_one_is_called_missing(kfold, cohort) -> None:
+    values = np.repeat(["missing", "no", "yes", "no"] * 6, 2).tolist()
+    values[:2] = [None, None]  # the first person has no value
+    smokers = cohort.with_columns(pl.Series("smoker", values))
+    found = explain(kfold.folder, smokers, "all", ExplainSettings(("attention",), draws=1, group="smoker"))
+    compared = found.comparison["attention"]
+    assert compared.names == ["smoker = missing", "smoker = no", "smoker = yes"]
+    for name, count, mean in zip(("missing", "no", "yes"), (5, 12, 6), compared.mean, strict=True):
+        own = np.array([value == name for value in values[::2]])
+        assert own.sum() == count
+        np.testing.assert_allclose(mean, found.days["attention"][own].mean(axis=0))
+
+
 def test_other_networks_have_no_attention(kfold, cohort, monkeypatch) -> None:
     networks = [BaselineNetwork("cnn1d", 1440) for _ in range(2)]
     monkeypatch.setattr(explanation_run, "load_models", lambda run: networks)

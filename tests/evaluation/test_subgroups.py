@@ -58,6 +58,14 @@ def test_few_values_texts_and_truth() -> None:
     assert _members(_cohort(smokes=[True, False, True]), "smokes") == {"false": [False], "true": [True, True]}
 
 
+def test_the_word_missing_is_a_value_like_others() -> None:
+    cohort = _cohort(smoker=["missing", "no", None])
+    assert _members(cohort, "smoker") == {"missing": ["missing"], "no": ["no"], "no value": [None]}
+    assert groups_of(cohort, "smoker").known == ["missing", "no"]
+    full = groups_of(_cohort(smoker=["no", "missing"]), "smoker")
+    assert full.known == full.names == ["missing", "no"]
+
+
 def test_columns_that_make_no_groups() -> None:
     with pytest.raises(CohortError, match="found no column 'height', expected some of the cohort's: sex"):
         groups_of(_cohort(sex=[1, 2]), "height")
