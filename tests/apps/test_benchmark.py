@@ -254,6 +254,25 @@ def test_folds_are_cells(tmp_path, split: str, folds: int) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_difference_tells_of_how_many_seeds_it_is(folder) -> None:
+    _change(folder, '"simple_logistic"\n', '"simple_logistic"\n\n[[models]]\nname = "field"\nseeds = [1]\n')
+    _change(folder, "seeds = [1]\n", 'seeds = [1]\nbaseline = "features_logistic"\n')
+    _change(folder, 'data = "small.parquet"\n', 'data = "small.parquet"\nreference = "logistic"\n')
+    assert _run(folder) == 0
+    field = pl.read_csv(folder / "out" / "results.csv").filter(pl.col("model") == "field")
+    assert field["against_reference_seeds"].to_list() == [1, 1]
+    (task,) = json.loads((folder / "out" / "results.json").read_text())["tasks"]
+    first = {row["model"]: row for row in task["rows"] if row["train_size"] == "12"}
+    (own,) = first["field"]["by_seed"]
+    (other,) = (found for found in first["logistic"]["by_seed"] if found["seed"] == 1)
+    assert first["field"]["against_reference"]["value"] == pytest.approx(own["auc"] - other["auc"])
+    for name in ("results.html", "results.md"):
+        text = (folder / "out" / name).read_text()
+        assert "(1 of 2 seeds)" in text
+        assert "two-sided, of one seed" in text
+
+
+@pytest.mark.usefixtures("here")
 def test_every_baseline_predicts_as_it_does_alone(folder) -> None:
     """Features made once for all cells, and columns of the cohort, are what the baseline itself would have made."""
     models = "".join(f'\n[[models]]\nname = "{name}"\nbaseline = "{name}"\n' for name in BASELINES)
