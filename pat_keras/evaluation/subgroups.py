@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.value_names import value_name
 from pat_keras.errors import CohortError
 from pat_keras.evaluation import metrics
 
@@ -79,7 +81,7 @@ def groups_of(cohort: Cohort, column: str) -> Groups:
             "to fewer groups first, or choose another column."
         )
     else:
-        names = [f"{one:g}" if numeric else one for one in different]
+        names = [value_name(one) if numeric else one for one in different]
         number = different.search_sorted(value.fill_null(different[0] if len(different) else value)).to_numpy()
         number = np.where(value.is_null().to_numpy(), len(names), number)
     has_missing = value.null_count() > 0
@@ -98,7 +100,7 @@ def _bands(column: str, value: np.ndarray) -> tuple[list[str], np.ndarray]:
     else:
         # Cut at round numbers, so that a name says exactly who is in the band.
         edges = np.unique([float(f"{edge:.3g}") for edge in np.quantile(known, [1 / 3, 2 / 3])])
-        ends = [f"{edge:g}" for edge in edges]
+        ends = [value_name(edge) for edge in edges]
         between = [f"{low} to <{high}" for low, high in itertools.pairwise(ends)]
         names = [f"<{ends[0]}", *between, f">={ends[-1]}"]
     band = np.searchsorted(edges, value, side="right")
@@ -116,6 +118,7 @@ def by_subgroup(
     threshold: float | np.ndarray | None,
     seed: int,
     folds: int = 1,
+    classes: Sequence[float] = (),
 ) -> list[dict[str, Any]]:
     """Every group's results, as `metrics.evaluate` gives them.
 
@@ -131,6 +134,7 @@ def by_subgroup(
         threshold: as for `metrics.evaluate`.
         seed: of the bootstrap.
         folds: as for `metrics.evaluate`.
+        classes: labels of the classes as the cohort has them, where `y` has their numbers 0 ... K - 1.
     """
     number = np.array([groups.of_person[name] for name in participant_id.tolist()])
     results = []
@@ -138,7 +142,7 @@ def by_subgroup(
         own = number == index
         if not own.any():
             continue
-        few = _too_few(task, y[own], y)
+        few = _too_few(task, y[own], y, classes)
         if few:
             scored: dict[str, Any] = {"n": int(own.sum()), **_counts(task, y[own])}
             scored |= {metrics.PRIMARY[task]: None, "reasons": {metrics.PRIMARY[task]: few}}
@@ -153,7 +157,7 @@ def _counts(task: str, y: np.ndarray) -> dict[str, int]:
     return {"n_positive": int(y.sum())} if task == "binary" else {}
 
 
-def _too_few(task: str, y: np.ndarray, everybody: np.ndarray) -> str:
+def _too_few(task: str, y: np.ndarray, everybody: np.ndarray, classes: Sequence[float]) -> str:
     """Why a group gives no result; empty if it does."""
     if len(y) < LEAST_PEOPLE:
         return f"{len(y)} people, fewer than {LEAST_PEOPLE}"
@@ -161,4 +165,7 @@ def _too_few(task: str, y: np.ndarray, everybody: np.ndarray) -> str:
         return ""
     counts = [(int((y == value).sum()), value) for value in np.unique(everybody)]
     count, value = min(counts)
-    return f"{count} people of class {value:g}, fewer than {LEAST_OF_CLASS}" if count < LEAST_OF_CLASS else ""
+    if count >= LEAST_OF_CLASS:
+        return ""
+    label = classes[int(value)] if classes else value
+    return f"{count} people of class {value_name(label)}, fewer than {LEAST_OF_CLASS}"

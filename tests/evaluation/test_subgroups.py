@@ -95,6 +95,16 @@ def test_results_of_a_group_are_those_of_its_people_and_small_groups_give_none()
     assert results["small"]["reasons"]["auc"] == "8 people, fewer than 10"
 
 
+def test_a_class_is_named_by_its_label() -> None:
+    cohort = _cohort(site=[1000001.0] * 20 + [1000002.0] * 20)
+    y = np.array([0.0] * 16 + [1.0] * 4 + [0.0, 1.0] * 10)
+    p = np.full((40, 2), 0.5)
+    groups, people = groups_of(cohort, "site"), cohort.participant_id
+    found = by_subgroup(groups, "multiclass", people, y, p, None, seed=0, classes=[3.0, 1000001.0])
+    assert [one["group"] for one in found] == ["1000001", "1000002"]
+    assert found[0]["reasons"]["auc"] == "4 people of class 1000001, fewer than 5"
+
+
 def test_an_experiment_gives_them_and_asks_for_columns_that_are_there(tmp_path) -> None:
     cohort = small_cohort(n_people=60, windows=1)
     person = pl.col("participant_id").rank("dense")
