@@ -9,6 +9,7 @@ import pathlib
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 from pat_keras.errors import RunError
@@ -339,6 +340,27 @@ def test_scaling_of_each_part_by_itself_is_a_limit(tmp_path) -> None:
     write_run(tmp_path)
     _change(tmp_path / "config.json", standardize="paper")
     assert "influenced their own scaling" in render(read_run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("task", "solved", "config", "words"),
+    [
+        ("binary", False, {}, "decided when training stopped and where the threshold lies, so"),
+        ("regression", False, {}, "decided when training stopped, so"),
+        ("binary", True, {}, "decided where the threshold lies, so"),
+        ("multiclass", True, {}, "Validation people decided nothing, and neither did the test people."),
+        ("regression", True, {}, "Validation people decided nothing"),
+        ("binary", True, {"recalibration": "platt"}, "how probabilities were recalibrated and where the thresh"),
+        ("binary", False, {"combine": "stack"}, "when training stopped, what the members weigh and where the thresh"),
+    ],
+)
+def test_what_validation_people_decided(tmp_path, task: str, solved: bool, config: dict, words: str) -> None:
+    write_run(tmp_path, task)
+    _change(tmp_path / "config.json", **config)
+    if solved:
+        row = {"stage": "probe", "loss": 0.6, "validation_loss": 0.7, "inverse_penalty": 0.1}
+        pl.DataFrame([row]).write_csv(tmp_path / "history.csv")
+    assert words in _Page(render(read_run(tmp_path))).text
 
 
 @pytest.mark.parametrize(("task", "there"), [("binary", True), ("multiclass", True), ("regression", False)])
