@@ -20,6 +20,7 @@ from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.explanation import ExplainSettings
 from pat_keras.evaluation.explanation_figures import day_figure, days_figure
 from pat_keras.evaluation.explanation_run import explain
+from pat_keras.evaluation.predict import predict
 from pat_keras.models.networks import BaselineNetwork
 from tests.small import small_cohort, small_config
 
@@ -142,6 +143,8 @@ def test_new_people_are_explained_by_all_models(kfold, cohort) -> None:
     expected = np.mean([attention_profile(model, others.activity) for model in kfold.models], axis=0)
     np.testing.assert_allclose(found.minutes["attention"][:, ::18] * 18, expected, atol=1e-6)
     assert found.windows["models"].to_list() == ["mean of 2"] * 12
+    predicted = predict(kfold.folder, others, say=said.append).windows["probability"]
+    np.testing.assert_allclose(found.windows["probability"], predicted, atol=1e-6)
     assert found.comparison == {}
     assert "no column 'label'" in found.no_comparison
     assert not found.clock.known
