@@ -104,7 +104,7 @@ _FINETUNE_HELP = {
     "split_seed": "Of the split alone; --seed if not given.",
     "precision": "Of the arithmetic. mixed_bfloat16 is faster on recent hardware and rounds tokens to about 0.05.",
     "jit": "Compile with XLA: auto (where it was measured faster: not on CPU with TensorFlow), on, off.",
-    "baseline": "Also score a logistic regression on simple daily features, on the same people.",
+    "baseline": "Also score a logistic (of numbers a ridge) regression on simple daily features, on the same people.",
 }
 _FINETUNE_CHOICES = {
     "task": choices.TASKS,

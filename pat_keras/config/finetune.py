@@ -118,7 +118,7 @@ class FinetuneConfig:
         split_seed: of the split alone; None for `seed`.
         precision: "float32" or "mixed_bfloat16".
         jit: whether to compile with XLA; "auto" does where it was measured faster.
-        baseline: also score a logistic regression on simple daily features, on the same people.
+        baseline: also score a logistic (of numbers a ridge) regression on simple daily features, on the same people.
         subgroups: columns of the cohort by whose values results are given too.
 
     Raises:
