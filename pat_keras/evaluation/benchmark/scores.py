@@ -92,6 +92,7 @@ class TaskScores:
     Attributes:
         scored: by (model, training size) and seed.
         n_people: P, of all seeds and sizes together.
+        y: (P,) their targets.
         folds: of a cross-validation, whose intervals are wider (`bootstrap.widening`); 1 for single splits.
 
     Raises:
@@ -107,11 +108,11 @@ class TaskScores:
     ) -> None:
         self.kind, self.metric = kind, PRIMARY[kind]
         self.folds = max(len(results) for results in cells.values())
-        people, y = _everybody(results for results in cells.values())
+        people, self.y = _everybody(results for results in cells.values())
         self.n_people = len(people)
         tested = {key: _tested(kind, results, people) for key, results in cells.items()}
-        strata = metrics.strata(kind, y)
-        self._one_of_class = metrics.has_one_of_class(kind, y)
+        strata = metrics.strata(kind, self.y)
+        self._one_of_class = metrics.has_one_of_class(kind, self.y)
         # As float64, which matrix products are fastest with.
         self._draws = np.concatenate(list(bootstrap.draw(strata, resamples, seed))).astype(np.float64)  # (R, P)
         self._rows = max(1, _CACHED // self.n_people)

@@ -109,12 +109,13 @@ def flat(results: dict[str, Any]) -> pl.DataFrame:
 
 
 def heading(task: dict[str, Any]) -> str:
-    """The task, its metric and its people."""
+    """The task, its metric and its people, of whom the intervals are: those of all seeds."""
     metric = _short(TITLES[task["kind"]][task["metric"]]).split(",")[0]
     metric += ", lower is better" if task["lower_is_better"] else ""
-    positive = task["rows"][0].get("n_positive")
-    people = f"{task['rows'][0]['n']} people tested" + ("" if positive is None else f", {positive} positive")
-    return f"{task['name']}: {metric}, {people}"
+    people = f"{task['n_people']} people tested"
+    people += f", {task['n_positive']} positive" if "n_positive" in task else ""
+    together = any(row["n"] < task["n_people"] for row in task["rows"])
+    return f"{task['name']}: {metric}, {people}{' (by all seeds together)' if together else ''}"
 
 
 def banner(results: dict[str, Any]) -> str:
