@@ -328,6 +328,14 @@ def test_cross_validation(tmp_path) -> None:
     assert len({fold["auc"] for fold in folds}) == 3
 
 
+@pytest.mark.parametrize(("task", "captions"), [("binary", 3), ("multiclass", 3), ("regression", 1)])
+def test_captions_say_that_drawn_intervals_are_as_of_one_split(tmp_path, task: str, captions: int) -> None:
+    for folds in (1, 3):
+        (tmp_path / str(folds)).mkdir()
+        page, _ = _report(tmp_path / str(folds), task, folds=folds)
+        assert page.text.count("The intervals drawn are not widened for folds") == (captions if folds > 1 else 0)
+
+
 def test_unequal_folds_are_told_as_a_span(tmp_path) -> None:
     write_run(tmp_path, folds=3)
     parts = json.loads((tmp_path / "data.json").read_text())["parts"]
