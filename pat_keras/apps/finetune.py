@@ -95,13 +95,11 @@ def _summary(result: Result, model: str) -> str:
         f"{'SYNTHETIC DATA. ' if metrics['synthetic'] else ''}{metrics['label']}: {people}; 95 % intervals",
         "",
     ]
-    width = max(34, *(len(TITLES[task][name]) + 2 for name in _SHOWN[task]))
-    lines.append(f"{'':<{width}}" + "".join(f"{name:<24}" for name in columns).rstrip())
-    for name in _SHOWN[task]:
-        lines.append(
-            f"{TITLES[task][name]:<{width}}"
-            + "".join(f"{_with_interval(c, name):<24}" for c in columns.values()).rstrip()
-        )
+    table = [["", *(TITLES[task][name] for name in _SHOWN[task])]]
+    table += [[title, *(_with_interval(scores, name) for name in _SHOWN[task])] for title, scores in columns.items()]
+    widths = [max(24 if number else 34, *(len(cell) + 2 for cell in column)) for number, column in enumerate(table)]
+    for row in zip(*table, strict=True):
+        lines.append("".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip())
     if "difference" in metrics:
         lines += ["", f"{title} minus simple features: {_difference(metrics['difference'])}"]
     lines += _subgroups(metrics)

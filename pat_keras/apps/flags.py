@@ -79,8 +79,9 @@ _FINETUNE_HELP = {
     "class_weight": "balanced: classes weigh the same in total. paper: {0: share of positives, 1: share of negatives}. "
     "none.",
     "dropout": "Dropout rate in the encoder's blocks and before the head.",
-    "recalibration": "Of the probabilities, after training. prior: take the class weights out, so that probabilities "
-    "mean what they say. platt: fit a slope and an intercept on validation people. none.",
+    "recalibration": "Of the probabilities, after training. prior: take out what class weights did, and that people of "
+    "some classes have more windows, so that probabilities mean what they say. platt: fit a slope and an intercept on "
+    "validation people. none.",
     "smoothing": "Of raw minutes: savitzky_golay (window 51, order 3), or none.",
     "standardize": "Scaling, fitted on training people: per_minute, per_recording, cohort, none; auto: from --weights "
     "as they were pretrained (presets and runs of pat-pretrain tell; other files: per_minute), cohort from random "
@@ -103,7 +104,7 @@ _FINETUNE_HELP = {
     "split_seed": "Of the split alone; --seed if not given.",
     "precision": "Of the arithmetic. mixed_bfloat16 is faster on recent hardware and rounds tokens to about 0.05.",
     "jit": "Compile with XLA: auto (where it was measured faster: not on CPU with TensorFlow), on, off.",
-    "baseline": "Also score a logistic regression on simple daily features, on the same people.",
+    "baseline": "Also score a logistic (of numbers a ridge) regression on simple daily features, on the same people.",
 }
 _FINETUNE_CHOICES = {
     "task": choices.TASKS,

@@ -92,8 +92,9 @@ class FinetuneConfig:
         class_weight: "balanced" (every class weighs the same in total; mean weight 1), "paper" ({0: positives / n,
             1: negatives / n}), or "none".
         dropout: rate in the encoder's blocks and before the head.
-        recalibration: of the probabilities after training: "prior" takes the class weights out of them, so that they
-            mean what they say; "platt" fits a slope and an intercept on validation people; "none".
+        recalibration: of the probabilities after training: "prior" takes out of them what class weights did, and that
+            people of some classes have more windows, so that they mean what they say: they fit the shares of the
+            classes among the training people; "platt" fits a slope and an intercept on validation people; "none".
         smoothing: of raw minutes, before anything else: "savitzky_golay" (window 51, order 3, as the paper tried) or
             "none".
         standardize: scaling, with statistics of the training people: "per_minute", "per_recording", "cohort", "none";
@@ -117,7 +118,7 @@ class FinetuneConfig:
         split_seed: of the split alone; None for `seed`.
         precision: "float32" or "mixed_bfloat16".
         jit: whether to compile with XLA; "auto" does where it was measured faster.
-        baseline: also score a logistic regression on simple daily features, on the same people.
+        baseline: also score a logistic (of numbers a ridge) regression on simple daily features, on the same people.
         subgroups: columns of the cohort by whose values results are given too.
 
     Raises:

@@ -20,6 +20,7 @@ from pat_keras.data.mixed_units import MeanLevels
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
 from pat_keras.data.top_values import TopValues
+from pat_keras.data.value_names import value_name
 from pat_keras.data.windows import DAY_MINUTES, MINUTES_MISSING, WindowConfig, Windows, cut_windows
 from pat_keras.errors import CohortError, LabelError
 
@@ -203,7 +204,7 @@ def recording_groups(cohort: Cohort) -> np.ndarray:
     if GROUP_COLUMN not in cohort.table.columns:
         return cohort.participant_id
     shared = cohort.label(GROUP_COLUMN)
-    names = [f"recording {number:g}" for number in shared]
+    names = [f"recording {value_name(number)}" for number in shared]
     return np.where(np.isnan(shared), cohort.participant_id, np.array(names, dtype=np.str_))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from pat_keras.data.cohort_checks import BLOCK, KEY_COLUMNS
+from pat_keras.data.value_names import value_name
 
 _FEW_VALUES = 10  # a column with more different values is summed up by its range
 
@@ -43,10 +44,11 @@ def _describe_column(table: pl.DataFrame, name: str) -> str:
     n_missing = people["participant_id"].n_unique() - known["participant_id"].n_unique()
     counts = known.group_by("value").len().sort("value")
     if counts.height <= _FEW_VALUES:
-        found = ", ".join(f"{_short(value)}: {count} people" for value, count in counts.iter_rows())
+        values = [value_name(one) if isinstance(one, float) else str(one) for one in counts["value"]]
+        found = ", ".join(f"{one}: {count} people" for one, count in zip(values, counts["len"], strict=True))
     elif known.schema["value"].is_numeric():
-        values = known["value"]
-        found = f"{_short(values.min())} to {_short(values.max())}, median {_short(values.median())}"
+        numbers = known["value"]
+        found = f"{_short(numbers.min())} to {_short(numbers.max())}, median {_short(numbers.median())}"
     else:
         found = f"{counts.height} different values"
     return f"{name}: " + "; ".join(part for part in (found, f"missing: {n_missing} people") if part)

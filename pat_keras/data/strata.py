@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from pat_keras.config import TASKS
+from pat_keras.data.value_names import value_name
 from pat_keras.errors import CohortError, LabelError
 
 _QUANTILE_BINS = 5  # strata of a value to predict
@@ -72,7 +73,7 @@ def needed_for(folds: int, n_people: int, n_training_parts: int) -> int:
 def check_class_sizes(label: np.ndarray, needed: int, what: str) -> None:
     """Raise a LabelError unless there are two classes, and `needed` people of each."""
     classes, counts = np.unique(label, return_counts=True)
-    found = ", ".join(f"{count} people with {value:g}" for value, count in zip(classes, counts, strict=True))
+    found = ", ".join(f"{count} people with {value_name(value)}" for value, count in zip(classes, counts, strict=True))
     if len(classes) < 2:
         raise LabelError(f"{what}: the label has one class only ({found}), expected two or more. Check its rule.")
     if counts.min() < needed:

@@ -236,12 +236,15 @@ def _predictions(run: Run, number: int, fold: _Fold) -> pl.DataFrame:
 
 def _config(runs: Sequence[Run], combine: str) -> dict[str, Any]:
     """config.json: the runs, and what of their settings limits what may be said of the results."""
-    weights = sorted({str(run.config.get("weights") or "") for run in runs} - {""})
+
+    def each(name: str) -> str:
+        return ", ".join(sorted({str(run.config.get(name) or "") for run in runs} - {""}))
+
     paper = any(run.config.get("standardize") == "paper" for run in runs)
     return {
         "label": runs[0].data["label"],
         "combine": combine,
         "runs": [str(run.folder) for run in runs],
-        "weights": ", ".join(weights),
+        **{name: each(name) for name in ("weights", "mode", "recalibration")},
         **({"standardize": "paper"} if paper else {}),
     }

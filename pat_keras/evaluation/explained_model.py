@@ -104,6 +104,10 @@ class ExplainedModel:
         Raises:
             ConfigError: if x has missing minutes and a model does not know them, or x does not fit the models.
         """
+        return self.scores(x, hidden, classes).mean(axis=0)
+
+    def scores(self, x: np.ndarray, hidden: np.ndarray | None = None, classes: np.ndarray | None = None) -> np.ndarray:
+        """As `score`, of each model: (number of models, B) float64."""
         classes = self.classes(x) if classes is None else classes
         scores = []
         for member in self._members:
@@ -111,7 +115,7 @@ class ExplainedModel:
             if hidden is not None:
                 z = np.where(hidden, np.nan if self.hides_as_missing else member.reference_of(z), z)
             scores.append(member.log_odds(z, classes))
-        return np.mean(scores, axis=0)
+        return np.stack(scores)
 
     def along(
         self, x: np.ndarray, positions: np.ndarray, weights: np.ndarray, classes: np.ndarray | None = None

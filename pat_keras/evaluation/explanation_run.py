@@ -32,7 +32,7 @@ from pat_keras.evaluation.occlusion import Occlusion, occlusion
 from pat_keras.evaluation.predict import check_measured_alike
 from pat_keras.evaluation.profiles import Comparison, compare_profiles, relative_day, summed_day
 from pat_keras.evaluation.run_folder import Run, check_free, read_run
-from pat_keras.evaluation.subgroups import MISSING, groups_of
+from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.predictor import Predictor
 
@@ -181,7 +181,10 @@ class _Work:
         """Every method on some windows (b, T), and what hiding their hours does."""
         settings, clock = self.settings, self.clock
         classes = self._classes(view, x)
-        found: dict[str, np.ndarray] = {"class": classes, "score": view.score(x, classes=classes)}
+        scores = view.scores(x, classes=classes)
+        found: dict[str, np.ndarray] = {"class": classes, "score": scores.mean(axis=0)}
+        if view.task != "regression":  # the mean of probabilities, as pat-predict has it, is not that of mean log-odds
+            found["probability"] = (1 / (1 + np.exp(-scores))).mean(axis=0)
         importance: dict[str, np.ndarray] = {}
         for name in settings.methods:
             if name == "occlusion":
@@ -250,7 +253,7 @@ class _Work:
             groups = groups_of(self.cohort, column)
         except CohortError as error:
             return {}, str(error)
-        names = [name for name in groups.names if name != MISSING]
+        names = groups.known
         number = np.array([groups.of_person[name] for name in people.tolist()])
         model = {
             str(name): str(folds) for name, folds in zip(self.cohort.participant_id, self.chosen.folds, strict=True)
@@ -282,10 +285,7 @@ class _Work:
             names = np.array(self.run.class_names)
             table = table.with_columns(pl.Series("class", names[arrays["class"]].tolist()))
         columns = [pl.Series("score", arrays["score"])]
-        if task != "regression":
-            columns.append(pl.Series("probability", 1 / (1 + np.exp(-arrays["score"]))))
-        if "gap" in arrays:
-            columns.append(pl.Series("gap", arrays["gap"]))
+        columns += [pl.Series(name, arrays[name]) for name in ("probability", "gap") if name in arrays]
         return table.with_columns(columns)
 
     def _about(self) -> dict[str, str | bool]:

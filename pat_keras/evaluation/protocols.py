@@ -21,6 +21,7 @@ from pat_keras.data.people import read_people
 from pat_keras.data.split_parts import take_people
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
+from pat_keras.data.value_names import value_name
 from pat_keras.errors import CohortError, LabelError
 from pat_keras.evaluation.metrics import by_participant
 
@@ -123,10 +124,10 @@ def _targets(values: np.ndarray, label: str, task: str) -> tuple[np.ndarray, lis
     """Labels as the network takes them, and the classes' own values."""
     if task == "regression":
         if np.ptp(values) == 0:
-            raise LabelError(f"label {label!r}: all values are {values[0]:g}, expected values that differ.")
+            raise LabelError(f"label {label!r}: all values are {value_name(values[0])}, expected values that differ.")
         return values, []
     classes = np.unique(values)
-    shown = ", ".join(f"{value:g}" for value in classes[:6]) + (", ..." if len(classes) > 6 else "")
+    shown = ", ".join(map(value_name, classes[:6])) + (", ..." if len(classes) > 6 else "")
     if task == "binary" and not np.isin(classes, (0.0, 1.0)).all():
         raise LabelError(
             f"label {label!r}: found the values {shown}, expected 0 and 1. Map them to 0 and 1, or use "
@@ -148,7 +149,7 @@ def _targets(values: np.ndarray, label: str, task: str) -> tuple[np.ndarray, lis
 def _people_by_class(y: np.ndarray, classes: list[float]) -> dict[str, int]:
     """People of each class, by its label, given the targets of one row a person."""
     counts = np.bincount(y.astype(int), minlength=len(classes))
-    return {f"{value:g}": int(n) for value, n in zip(classes, counts, strict=True)}
+    return {value_name(value): int(n) for value, n in zip(classes, counts, strict=True)}
 
 
 def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:

@@ -176,13 +176,21 @@ def _results(run: Run) -> str:
     )  # fmt: skip
     note = ""
     if "Validation" in columns:
-        note = page.paragraph(
-            "Validation people decided when training stopped"
-            + (" and where the threshold lies" if run.task == "binary" else "")
-            + ", so their numbers flatter the model. The test people decided nothing.",
-            "muted",
-        )
+        note = page.paragraph(_decided_by_validation(run), "muted")
     return page.table(caption, ["Metric", *columns], rows) + note
+
+
+def _decided_by_validation(run: Run) -> str:
+    """What validation people decided, in words."""
+    decided = [] if run.solved else ["when training stopped"]
+    decided += ["what the members weigh"] if run.config.get("combine") == "stack" else []
+    if run.task == "binary":
+        fitted = "platt" in (run.config.get("recalibration") or "")
+        decided += [*(["how probabilities were recalibrated"] if fitted else []), "where the threshold lies"]
+    if not decided:
+        return "Validation people decided nothing, and neither did the test people."
+    words = " and ".join(filter(None, [", ".join(decided[:-1]), decided[-1]]))
+    return f"Validation people decided {words}, so their numbers flatter the model. The test people decided nothing."
 
 
 def _value(result: Mapping[str, Any], name: str) -> tuple[str, str]:

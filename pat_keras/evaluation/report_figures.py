@@ -89,6 +89,15 @@ def subgroups_figure(run: Run, metric: str, title: str) -> str:
     return page.figure(drawing, "subgroups", alt, caption)
 
 
+def _as_of_one_split(run: Run) -> str:
+    """What the caption of a curve or of groups of people has to say in cross-validation; empty otherwise."""
+    if (run.metrics["test"].get("interval") or {}).get("widening", 1) == 1:
+        return ""
+    return (
+        " The intervals drawn are not widened for folds that share the people they train on, as those in numbers are."
+    )
+
+
 def _binary(run: Run, people: metrics.People) -> list[str]:
     y, p, test = people.y, people.score, run.metrics["test"]
     who = f"{len(y)} test people, {int(y.sum())} of class 1"
@@ -107,11 +116,12 @@ def _binary(run: Run, people: metrics.People) -> list[str]:
     middle = [float(np.median(p[y == k])) for k in (0, 1)]
     spread = f"Predicted probabilities by class. Median {middle[0]:.2f} in class 0 and {middle[1]:.2f} in class 1"
     spread += "." if threshold is None else f"; the threshold is {threshold:.2f}."
-    band = " The band is the pointwise 95 % bootstrap interval over people."
+    narrow = _as_of_one_split(run)
+    band = f" The band is the pointwise 95 % bootstrap interval over people.{narrow}"
     return [
         page.figure(plots.roc_curve_figure(y, p, test), "roc", roc, roc + band),
         page.figure(plots.precision_recall_figure(y, p, test), "precision-recall", recall, recall + band),
-        page.figure(plots.calibration_figure(y, p, test), "calibration", calibration),
+        page.figure(plots.calibration_figure(y, p, test), "calibration", calibration, calibration + narrow),
         page.figure(plots.score_histogram_figure(y, p, threshold), "scores", spread),
     ]
 
@@ -132,11 +142,13 @@ def _multiclass(run: Run, people: metrics.People) -> list[str]:
         for name, mean, share in zip(names, means, shares, strict=True)
     )
     arguments = (people.y, people.score, names)
-    band = " The bands are pointwise 95 % bootstrap intervals over people."
+    calibration, narrow = f"{calibration}.", _as_of_one_split(run)
+    band = f" The bands are pointwise 95 % bootstrap intervals over people.{narrow}"
+    drawing = task_figures.calibration_rest_figure(*arguments)
     return [
         page.figure(plots.one_versus_rest_figure(*arguments), "roc", alt, alt + band),
         page.figure(task_figures.precision_recall_rest_figure(*arguments), "precision-recall", recall, recall + band),
-        page.figure(task_figures.calibration_rest_figure(*arguments), "calibration", calibration + "."),
+        page.figure(drawing, "calibration", calibration, calibration + narrow),
     ]
 
 
@@ -150,5 +162,5 @@ def _regression(run: Run, people: metrics.People) -> list[str]:
         groups = ", ".join(f"{a:.4g} was truly {b:.4g}" for a, b in zip(predicted, true, strict=True))
         words = f"Calibration in {len(predicted)} groups of people. A mean prediction of {groups}, on average."
         drawing = task_figures.regression_calibration_figure(people.y, people.score)
-        figures.append(page.figure(drawing, "calibration", words))
+        figures.append(page.figure(drawing, "calibration", words, words + _as_of_one_split(run)))
     return figures

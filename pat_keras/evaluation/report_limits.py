@@ -40,7 +40,7 @@ def limits(run: Run) -> list[str]:
     if run.task != "regression":
         words.append(
             "Probabilities fit the share of each class that the model was trained for: "
-            + _RECALIBRATED.get(run.config.get("recalibration", "none"), _RECALIBRATED["none"])
+            + _recalibrated(run.config.get("recalibration") or "none")
             + " Among people of whom fewer or more are of the class they are wrong: see the calibration before reading "
             "one as a chance."
         )
@@ -65,6 +65,11 @@ def limits(run: Run) -> list[str]:
             + ", the test is not fully held out."
         )
     return words
+
+
+def _recalibrated(kind: str) -> str:
+    """Which share it is; of an ensemble whose members differ, `kind` names all of theirs."""
+    return _RECALIBRATED.get(kind, f"the members of this ensemble differ in it (recalibration {kind}).")
 
 
 def _pooling(run: Run) -> list[str]:

@@ -54,7 +54,9 @@ class Run:
     @property
     def solved(self) -> bool:
         """Whether the head was solved and not trained by steps: there is no course of training to show."""
-        return bool(self.history) and all(row.get("stage") == "probe" for row in self.history)
+        if not self.history:  # an ensemble, of which the config tells how its members were trained
+            return self.config.get("mode") == "logistic_probe"
+        return all(row.get("stage") == "probe" for row in self.history)
 
     @property
     def class_names(self) -> list[str]:

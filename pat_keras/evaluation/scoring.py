@@ -14,6 +14,7 @@ import polars as pl
 
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.splits import Split
+from pat_keras.data.value_names import value_name
 from pat_keras.evaluation.comparison import paired_auc_difference, paired_difference
 from pat_keras.evaluation.metrics import (
     People,
@@ -54,7 +55,7 @@ def _score_columns(scores: np.ndarray, classes: list[float], task: str) -> dict[
         return {"prediction": scores[:, 0]}
     if task == "binary":
         return {"probability": scores[:, 1]}
-    return {f"probability_{value:g}": scores[:, k] for k, value in enumerate(classes)}
+    return {f"probability_{value_name(value)}": scores[:, k] for k, value in enumerate(classes)}
 
 
 def score_run(
@@ -109,6 +110,7 @@ def score_run(
                 model.threshold,
                 seed=seed,
                 folds=folds,
+                classes=data.classes,
             )
             for column in config.subgroups
         }

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.value_names import value_name
 from pat_keras.errors import CohortError
 from pat_keras.evaluation import metrics
 
-MISSING = "missing"
+_NO_VALUE = ("missing", "no value")  # names of the group of those who have none; the second where a text is the first
 
 # Fewer people than this, in all and of each class, give no result worth reading.
 LEAST_PEOPLE = 10
@@ -32,13 +34,20 @@ class Groups:
 
     Attributes:
         column: of the cohort.
-        names: of the groups, in order; those who have no value are in the last one, "missing".
+        names: of the groups, in order.
         of_person: participant_id -> the group's number.
+        has_missing: whether the last group is of those who have no value.
     """
 
     column: str
     names: list[str]
     of_person: dict[str, int]
+    has_missing: bool
+
+    @property
+    def known(self) -> list[str]:
+        """Names of the groups of people who have a value."""
+        return self.names[:-1] if self.has_missing else self.names
 
 
 def groups_of(cohort: Cohort, column: str) -> Groups:
@@ -72,12 +81,14 @@ def groups_of(cohort: Cohort, column: str) -> Groups:
             "to fewer groups first, or choose another column."
         )
     else:
-        names = [f"{one:g}" if numeric else one for one in different]
+        names = [value_name(one) if numeric else one for one in different]
         number = different.search_sorted(value.fill_null(different[0] if len(different) else value)).to_numpy()
         number = np.where(value.is_null().to_numpy(), len(names), number)
-    if value.null_count():
-        names = [*names, MISSING]
-    return Groups(column, names, dict(zip(table["participant_id"].to_list(), number.tolist(), strict=True)))
+    has_missing = value.null_count() > 0
+    if has_missing:
+        names = [*names, _NO_VALUE[_NO_VALUE[0] in names]]
+    of_person = dict(zip(table["participant_id"].to_list(), number.tolist(), strict=True))
+    return Groups(column, names, of_person, has_missing)
 
 
 def _bands(column: str, value: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -89,7 +100,7 @@ def _bands(column: str, value: np.ndarray) -> tuple[list[str], np.ndarray]:
     else:
         # Cut at round numbers, so that a name says exactly who is in the band.
         edges = np.unique([float(f"{edge:.3g}") for edge in np.quantile(known, [1 / 3, 2 / 3])])
-        ends = [f"{edge:g}" for edge in edges]
+        ends = [value_name(edge) for edge in edges]
         between = [f"{low} to <{high}" for low, high in itertools.pairwise(ends)]
         names = [f"<{ends[0]}", *between, f">={ends[-1]}"]
     band = np.searchsorted(edges, value, side="right")
@@ -107,6 +118,7 @@ def by_subgroup(
     threshold: float | np.ndarray | None,
     seed: int,
     folds: int = 1,
+    classes: Sequence[float] = (),
 ) -> list[dict[str, Any]]:
     """Every group's results, as `metrics.evaluate` gives them.
 
@@ -122,6 +134,7 @@ def by_subgroup(
         threshold: as for `metrics.evaluate`.
         seed: of the bootstrap.
         folds: as for `metrics.evaluate`.
+        classes: labels of the classes as the cohort has them, where `y` has their numbers 0 ... K - 1.
     """
     number = np.array([groups.of_person[name] for name in participant_id.tolist()])
     results = []
@@ -129,7 +142,7 @@ def by_subgroup(
         own = number == index
         if not own.any():
             continue
-        few = _too_few(task, y[own], y)
+        few = _too_few(task, y[own], y, classes)
         if few:
             scored: dict[str, Any] = {"n": int(own.sum()), **_counts(task, y[own])}
             scored |= {metrics.PRIMARY[task]: None, "reasons": {metrics.PRIMARY[task]: few}}
@@ -144,7 +157,7 @@ def _counts(task: str, y: np.ndarray) -> dict[str, int]:
     return {"n_positive": int(y.sum())} if task == "binary" else {}
 
 
-def _too_few(task: str, y: np.ndarray, everybody: np.ndarray) -> str:
+def _too_few(task: str, y: np.ndarray, everybody: np.ndarray, classes: Sequence[float]) -> str:
     """Why a group gives no result; empty if it does."""
     if len(y) < LEAST_PEOPLE:
         return f"{len(y)} people, fewer than {LEAST_PEOPLE}"
@@ -152,4 +165,7 @@ def _too_few(task: str, y: np.ndarray, everybody: np.ndarray) -> str:
         return ""
     counts = [(int((y == value).sum()), value) for value in np.unique(everybody)]
     count, value = min(counts)
-    return f"{count} people of class {value:g}, fewer than {LEAST_OF_CLASS}" if count < LEAST_OF_CLASS else ""
+    if count >= LEAST_OF_CLASS:
+        return ""
+    label = classes[int(value)] if classes else value
+    return f"{count} people of class {value_name(label)}, fewer than {LEAST_OF_CLASS}"

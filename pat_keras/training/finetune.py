@@ -21,7 +21,7 @@ from pat_keras.models.predictor import Predictor
 from pat_keras.training.augmentation import Augmentation, augments
 from pat_keras.training.loop import Watcher
 from pat_keras.training.losses import soft_targets
-from pat_keras.training.recalibration import apply_to, recalibration_of, shares_of_person
+from pat_keras.training.recalibration import apply_to, recalibration_of, shares_of_person, weights_of_people
 from pat_keras.training.stages import run_stages
 from pat_keras.training.start import build_model, scaling_of
 from pat_keras.training.state import Row
@@ -113,6 +113,8 @@ def train_split(
     if config.task == "regression":
         apply_to(model.output_layer, spread, np.array([centre]))
     else:
+        # Scores are of people, and so are the shares of the classes that probabilities have to fit.
+        weights = weights_of_people(weights, y[split.train], participant_id[split.train])
         _recalibrate(model, parts["validation"], weights, config)
     whole = model.taking_raw(standardizer, config.smoothing)
     predictions = {}

@@ -40,7 +40,8 @@ def recalibration_of(
     Args:
         kind: "none", "prior" or "platt" (of two classes).
         task: "binary", "multiclass" or "regression", whose values stay as they are.
-        class_weights: of the training loss, by class 0 ... K - 1; 1 for a class that is not there.
+        class_weights: of the training loss among people (`weights_of_people`), by class 0 ... K - 1; 1 for a class that
+            is not there.
         validation_logits: (n, C); looked at by "platt" alone.
         y: (n,) labels of these windows.
         weight: (n,) of these windows in the fit, such as 1 / the person's windows; None for 1.
@@ -133,6 +134,26 @@ def balanced_weights(y: np.ndarray, participant_id: np.ndarray) -> dict[float, f
     classes, of_class = np.unique(np.asarray(y, dtype=np.float64), return_inverse=True)
     people = np.bincount(of_class, weights=shares_of_person(participant_id))
     return dict(zip(classes.tolist(), (people.sum() / (len(classes) * people)).tolist(), strict=True))
+
+
+def weights_of_people(
+    class_weights: Mapping[float, float], y: np.ndarray, participant_id: np.ndarray
+) -> dict[float, float]:
+    """The class weights that a loss over windows amounts to among people.
+
+    A class whose people have twice as many windows as others counts twice as much, beside its weight, and its odds are
+    so much too high among people. Where everybody has equally many windows these are the weights themselves.
+
+    Args:
+        class_weights: of the training loss, by class.
+        y: (n,) labels of the training windows.
+        participant_id: (n,) whose windows they are; a person has one label.
+    """
+    everybody = len(np.unique(participant_id))
+    return {
+        value: weight * float((y == value).sum() * everybody / (len(y) * len(np.unique(participant_id[y == value]))))
+        for value, weight in class_weights.items()
+    }
 
 
 def shares_of_person(participant_id: np.ndarray) -> np.ndarray:

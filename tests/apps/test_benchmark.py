@@ -245,12 +245,43 @@ def test_folds_are_cells(tmp_path, split: str, folds: int) -> None:
     write_benchmark(tmp_path, text, small_cohort(24, windows=2))
     assert _run(tmp_path) == 0
     assert len(_times(tmp_path)) == folds
-    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"][0]["rows"]
-    assert (row["n"], row["seeds"]) == (24, [0])
+    (task,) = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"]
+    (row,) = task["rows"]
+    assert (row["n"], row["seeds"], task["widening"]) == (24, [0], pytest.approx((2 - 1 / folds) ** 0.5))
     cells = [read_cell(path) for path in (tmp_path / "out" / "cells").glob("*--seed0--fold*.npz")]
     people = [cell.test.people("binary") for cell in cells]
     y, score = (np.concatenate([getattr(part, name) for part in people]) for name in ("y", "score"))
     assert row["by_seed"][0]["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(y, score), abs=1e-12)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_difference_tells_of_how_many_seeds_it_is(folder) -> None:
+    _change(folder, '"simple_logistic"\n', '"simple_logistic"\n\n[[models]]\nname = "field"\nseeds = [1]\n')
+    _change(folder, "seeds = [1]\n", 'seeds = [1]\nbaseline = "features_logistic"\n')
+    _change(folder, 'data = "small.parquet"\n', 'data = "small.parquet"\nreference = "logistic"\n')
+    assert _run(folder) == 0
+    field = pl.read_csv(folder / "out" / "results.csv").filter(pl.col("model") == "field")
+    assert field["against_reference_seeds"].to_list() == [1, 1]
+    (task,) = json.loads((folder / "out" / "results.json").read_text())["tasks"]
+    first = {row["model"]: row for row in task["rows"] if row["train_size"] == "12"}
+    (own,) = first["field"]["by_seed"]
+    (other,) = (found for found in first["logistic"]["by_seed"] if found["seed"] == 1)
+    assert first["field"]["against_reference"]["value"] == pytest.approx(own["auc"] - other["auc"])
+    for name in ("results.html", "results.md"):
+        text = (folder / "out" / name).read_text()
+        assert "(1 of 2 seeds)" in text
+        assert "two-sided, of one seed" in text
+
+
+@pytest.mark.usefixtures("here")
+def test_the_people_tested_are_those_of_all_seeds(folder) -> None:
+    _change(folder, "split_seed = 3\n", "")
+    assert _run(folder) == 0
+    tested = pl.read_parquet(folder / "out" / "predictions.parquet").filter(pl.col("part") == "test")
+    people = tested.unique("participant_id")
+    assert people.height > tested.filter(pl.col("seed") == 0)["participant_id"].n_unique()
+    words = f"{people.height} people tested, {people['label'].sum():.0f} positive (by all seeds together)"
+    assert words in (folder / "out" / "results.md").read_text()
 
 
 @pytest.mark.usefixtures("here")
@@ -281,7 +312,9 @@ def test_multiclass_and_regression(tmp_path) -> None:
     text = _BASELINES.replace('[[tasks]]\nname = "label"\n', tasks).replace('[12, "all"]', '["all"]')
     write_benchmark(tmp_path, text, small_cohort(60, windows=1))
     assert _run(tmp_path) == 0
-    level, score = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"]
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert "over people (within each class, where there are classes)," in results["interval"]["method"]
+    level, score = results["tasks"]
     assert (level["metric"], score["metric"]) == ("auc", "mae")
     predictions = pl.read_parquet(tmp_path / "out" / "predictions.parquet")
     own = predictions.filter((pl.col("task") == "score") & (pl.col("part") == "test") & (pl.col("seed") == 0))

@@ -20,6 +20,7 @@ from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.explanation import ExplainSettings
 from pat_keras.evaluation.explanation_figures import day_figure, days_figure
 from pat_keras.evaluation.explanation_run import explain
+from pat_keras.evaluation.predict import predict
 from pat_keras.models.networks import BaselineNetwork
 from tests.small import small_cohort, small_config
 
@@ -142,6 +143,8 @@ def test_new_people_are_explained_by_all_models(kfold, cohort) -> None:
     expected = np.mean([attention_profile(model, others.activity) for model in kfold.models], axis=0)
     np.testing.assert_allclose(found.minutes["attention"][:, ::18] * 18, expected, atol=1e-6)
     assert found.windows["models"].to_list() == ["mean of 2"] * 12
+    predicted = predict(kfold.folder, others, say=said.append).windows["probability"]
+    np.testing.assert_allclose(found.windows["probability"], predicted, atol=1e-6)
     assert found.comparison == {}
     assert "no column 'label'" in found.no_comparison
     assert not found.clock.known
@@ -153,6 +156,19 @@ def test_new_people_are_explained_by_all_models(kfold, cohort) -> None:
 
     with pytest.raises(CohortError, match="no column 'height'"):
         explain(kfold.folder, cohort, "all", ExplainSettings(("attention",), group="height"), progress=none_done)
+
+
+def test_groups_keep_their_names_where_one_is_called_missing(kfold, cohort) -> None:
+    values = np.repeat(["missing", "no", "yes", "no"] * 6, 2).tolist()
+    values[:2] = [None, None]  # the first person has no value
+    smokers = cohort.with_columns(pl.Series("smoker", values))
+    found = explain(kfold.folder, smokers, "all", ExplainSettings(("attention",), draws=1, group="smoker"))
+    compared = found.comparison["attention"]
+    assert compared.names == ["smoker = missing", "smoker = no", "smoker = yes"]
+    for name, count, mean in zip(("missing", "no", "yes"), (5, 12, 6), compared.mean, strict=True):
+        own = np.array([value == name for value in values[::2]])
+        assert own.sum() == count
+        np.testing.assert_allclose(mean, found.days["attention"][own].mean(axis=0))
 
 
 def test_other_networks_have_no_attention(kfold, cohort, monkeypatch) -> None:

@@ -141,6 +141,14 @@ def test_long_names_of_metrics_stand_apart_from_their_numbers() -> None:
     assert "each class against the rest  undefined" in lines[4]
 
 
+def test_long_numbers_stand_apart() -> None:
+    mae = {"mae": 12345.678, "mae_low": 10000.123, "mae_high": 13333.333}
+    metrics = {"task": "regression", "label": "steps", "split": "holdout", "synthetic": False, "test": {"n": 9, **mae}}
+    lines = _summary(Result({**metrics, "baseline": mae}, pl.DataFrame(), [], [], None), "pat").splitlines()
+    assert "13333.333)  12345.678 (" in lines[4]
+    assert lines[3].index("simple") == lines[4].rindex("12345.678")
+
+
 def test_arrays_are_the_same_data(folder, tmp_path) -> None:
     run = tmp_path / "run"
     arguments = [*_SMALL, "--epochs=1", "--nobaseline", "--mode=linear_probe"]

@@ -263,6 +263,18 @@ def test_the_folder_reads_like_a_run(stacked, new) -> None:
     np.testing.assert_array_equal(predict(stacked.folder, new).windows["probability"].to_numpy(), expected)
 
 
+def test_its_report_says_what_was_done_to_the_probabilities(runs, stacked, tmp_path) -> None:
+    page = (stacked.folder / "report.html").read_text()
+    assert "that of the training people, since what class weights did was taken out again" in page
+    assert "what the members weigh" in page
+    other = tmp_path / "other"
+    shutil.copytree(runs[1], other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"recalibration": "none"}))
+    mixed = combine_runs([runs[0], other], tmp_path / "mixed").folder
+    assert "members of this ensemble differ in it (recalibration none, prior)" in (mixed / "report.html").read_text()
+
+
 def test_folds(cohort, tmp_path) -> None:
     """Each person is scored by the models of their own fold; the ensemble has those of all folds."""
     settings = {**_SPLIT, "task": "multiclass", "split": "kfold", "folds": 2, "mode": "linear_probe"}

@@ -188,6 +188,20 @@ def test_classes_keep_their_own_names(cohort) -> None:
     assert "average_precision" not in result.metrics["test"]
 
 
+def test_classes_of_many_digits_keep_them(tmp_path) -> None:
+    people = small_cohort(30, windows=1).with_columns(pl.col("level") + 1000001)
+    config = small_config(epochs=1, task="multiclass", validation_fraction=0.3, subgroups=("level",))
+    result = finetune(people, "level", config, out=tmp_path / "run")
+    names = ["1000001", "1000002", "1000003"]
+    assert result.predictions.columns[-3:] == [f"probability_{name}" for name in names]
+    assert [group["group"] for group in result.metrics["subgroups"]["level"]] == names
+    run = read_run(tmp_path / "run")
+    test = result.predictions.filter(pl.col("part") == "test").sort("participant_id")
+    assert run.people().y.tolist() == (test["label"] - 1000001).to_list()
+    assert "1000002" in (tmp_path / "run" / "report.html").read_text()
+    assert list(run.data["people_by_class"]) == names
+
+
 def test_regression(cohort, tmp_path) -> None:
     result = finetune(cohort, "score", small_config(task="regression", epochs=1, baseline=True), out=tmp_path / "run")
     rows = result.predictions.filter(pl.col("part") == "test")

@@ -9,6 +9,7 @@ import pathlib
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 from pat_keras.errors import RunError
@@ -327,6 +328,14 @@ def test_cross_validation(tmp_path) -> None:
     assert len({fold["auc"] for fold in folds}) == 3
 
 
+@pytest.mark.parametrize(("task", "captions"), [("binary", 3), ("multiclass", 3), ("regression", 1)])
+def test_captions_say_that_drawn_intervals_are_as_of_one_split(tmp_path, task: str, captions: int) -> None:
+    for folds in (1, 3):
+        (tmp_path / str(folds)).mkdir()
+        page, _ = _report(tmp_path / str(folds), task, folds=folds)
+        assert page.text.count("The intervals drawn are not widened for folds") == (captions if folds > 1 else 0)
+
+
 def test_unequal_folds_are_told_as_a_span(tmp_path) -> None:
     write_run(tmp_path, folds=3)
     parts = json.loads((tmp_path / "data.json").read_text())["parts"]
@@ -339,6 +348,27 @@ def test_scaling_of_each_part_by_itself_is_a_limit(tmp_path) -> None:
     write_run(tmp_path)
     _change(tmp_path / "config.json", standardize="paper")
     assert "influenced their own scaling" in render(read_run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("task", "solved", "config", "words"),
+    [
+        ("binary", False, {}, "decided when training stopped and where the threshold lies, so"),
+        ("regression", False, {}, "decided when training stopped, so"),
+        ("binary", True, {}, "decided where the threshold lies, so"),
+        ("multiclass", True, {}, "Validation people decided nothing, and neither did the test people."),
+        ("regression", True, {}, "Validation people decided nothing"),
+        ("binary", True, {"recalibration": "platt"}, "how probabilities were recalibrated and where the thresh"),
+        ("binary", False, {"combine": "stack"}, "when training stopped, what the members weigh and where the thresh"),
+    ],
+)
+def test_what_validation_people_decided(tmp_path, task: str, solved: bool, config: dict, words: str) -> None:
+    write_run(tmp_path, task)
+    _change(tmp_path / "config.json", **config)
+    if solved:
+        row = {"stage": "probe", "loss": 0.6, "validation_loss": 0.7, "inverse_penalty": 0.1}
+        pl.DataFrame([row]).write_csv(tmp_path / "history.csv")
+    assert words in _Page(render(read_run(tmp_path))).text
 
 
 @pytest.mark.parametrize(("task", "there"), [("binary", True), ("multiclass", True), ("regression", False)])

@@ -58,6 +58,14 @@ def test_few_values_texts_and_truth() -> None:
     assert _members(_cohort(smokes=[True, False, True]), "smokes") == {"false": [False], "true": [True, True]}
 
 
+def test_the_word_missing_is_a_value_like_others() -> None:
+    cohort = _cohort(smoker=["missing", "no", None])
+    assert _members(cohort, "smoker") == {"missing": ["missing"], "no": ["no"], "no value": [None]}
+    assert groups_of(cohort, "smoker").known == ["missing", "no"]
+    full = groups_of(_cohort(smoker=["no", "missing"]), "smoker")
+    assert full.known == full.names == ["missing", "no"]
+
+
 def test_columns_that_make_no_groups() -> None:
     with pytest.raises(CohortError, match="found no column 'height', expected some of the cohort's: sex"):
         groups_of(_cohort(sex=[1, 2]), "height")
@@ -85,6 +93,16 @@ def test_results_of_a_group_are_those_of_its_people_and_small_groups_give_none()
     assert (few["n"], few["n_positive"], few["auc"]) == (42, 4, None)
     assert few["reasons"]["auc"] == "4 people of class 1, fewer than 5"
     assert results["small"]["reasons"]["auc"] == "8 people, fewer than 10"
+
+
+def test_a_class_is_named_by_its_label() -> None:
+    cohort = _cohort(site=[1000001.0] * 20 + [1000002.0] * 20)
+    y = np.array([0.0] * 16 + [1.0] * 4 + [0.0, 1.0] * 10)
+    p = np.full((40, 2), 0.5)
+    groups, people = groups_of(cohort, "site"), cohort.participant_id
+    found = by_subgroup(groups, "multiclass", people, y, p, None, seed=0, classes=[3.0, 1000001.0])
+    assert [one["group"] for one in found] == ["1000001", "1000002"]
+    assert found[0]["reasons"]["auc"] == "4 people of class 1000001, fewer than 5"
 
 
 def test_an_experiment_gives_them_and_asks_for_columns_that_are_there(tmp_path) -> None:

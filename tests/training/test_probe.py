@@ -17,6 +17,7 @@ from pat_keras.config.combinations import without_effect
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split, holdout
 from pat_keras.errors import ConfigError, LabelError
+from pat_keras.evaluation.metrics import by_participant
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.estimators import INVERSE_PENALTIES
 from pat_keras.training.finetune import Fitted, train_split
@@ -117,6 +118,19 @@ def test_class_weights_are_taken_out_of_probabilities(cohort, split) -> None:
         means[kind] = fitted.model.predict_proba(cohort.activity[split.train])[:, 1].mean()
     share = rare[split.train].mean()
     assert abs(means["prior"] - share) < 0.05 < means["none"] - share
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", "none"])
+@pytest.mark.parametrize(("task", "label"), TASKS[:2])
+def test_probabilities_fit_the_shares_of_people_and_not_of_windows(task: str, label: str, class_weight: str) -> None:
+    many = small_cohort(40, windows=5, effect=0.0)
+    window = np.arange(many.n_windows) % 5
+    kept = many.filter((pl.col("label") == 0) | pl.Series(window == 0))  # cases have one week, the others five
+    every = np.arange(kept.n_windows)
+    fitted = fit(kept, Split(every, every, np.array([], dtype=int), "all"), label, task=task, class_weight=class_weight)
+    people = by_participant(kept.participant_id, kept.label(label), fitted.predictions["validation"])
+    shares = np.bincount(people.y.astype(int)) / len(people.y)
+    np.testing.assert_allclose(people.score.mean(axis=0), shares, atol=0.05)
 
 
 def test_a_missing_class_or_a_single_person_is_told(cohort, split) -> None:

@@ -9,7 +9,13 @@ import sklearn.linear_model
 
 from pat_keras.errors import ConfigError, LabelError
 from pat_keras.models.outputs import probabilities
-from pat_keras.training.recalibration import apply_to, balanced_weights, logits_of, recalibration_of
+from pat_keras.training.recalibration import (
+    apply_to,
+    balanced_weights,
+    logits_of,
+    recalibration_of,
+    weights_of_people,
+)
 
 
 def _people(n: int, seed: int = 0, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -113,6 +119,16 @@ def test_the_output_layer_has_it() -> None:
 def test_weights_of_baselines_count_people() -> None:
     weights = balanced_weights(np.array([0, 0, 0, 0, 1]), np.array(["a", "a", "b", "c", "d"]))
     assert weights == pytest.approx({0.0: 4 / 6, 1.0: 2.0})
+
+
+def test_weights_among_people_count_that_a_class_has_more_windows() -> None:
+    y = np.array([0.0] * 6 + [1.0] * 2)
+    ids = np.array(["a", "a", "a", "b", "b", "b", "c", "d"])  # two people of each class
+    assert weights_of_people({0.0: 1.0, 1.0: 1.0}, y, ids) == pytest.approx({0.0: 1.5, 1.0: 0.5})
+    balanced = {0.0: 8 / 12, 1.0: 8 / 4}
+    assert weights_of_people(balanced, y, ids) == pytest.approx(balanced_weights(y, ids)) == {0.0: 1.0, 1.0: 1.0}
+    equal = np.array(["a", "a", "b", "b", "c", "c", "d", "d"])
+    assert weights_of_people(balanced, y, equal) == balanced
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pat_keras.data.files import atomic_write
+from pat_keras.data.value_names import value_name
 from pat_keras.errors import RunError
 from pat_keras.evaluation.benchmark import page, tables
 from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, cell_path, cell_state, set_aside
@@ -128,7 +129,7 @@ def _rows(cell: Cell, result: CellResult, part: str) -> pl.DataFrame:
     elif cell.task.kind == "binary":
         scores = {"probability": held.score[:, 1]}
     else:
-        scores = {f"probability_{value:g}": held.score[:, k] for k, value in enumerate(classes)}
+        scores = {f"probability_{value_name(value)}": held.score[:, k] for k, value in enumerate(classes)}
     constants = {
         "task": cell.task.name,
         "model": cell.model.name,

@@ -92,6 +92,7 @@ class TaskScores:
     Attributes:
         scored: by (model, training size) and seed.
         n_people: P, of all seeds and sizes together.
+        y: (P,) their targets.
         folds: of a cross-validation, whose intervals are wider (`bootstrap.widening`); 1 for single splits.
 
     Raises:
@@ -107,11 +108,11 @@ class TaskScores:
     ) -> None:
         self.kind, self.metric = kind, PRIMARY[kind]
         self.folds = max(len(results) for results in cells.values())
-        people, y = _everybody(results for results in cells.values())
+        people, self.y = _everybody(results for results in cells.values())
         self.n_people = len(people)
         tested = {key: _tested(kind, results, people) for key, results in cells.items()}
-        strata = metrics.strata(kind, y)
-        self._one_of_class = metrics.has_one_of_class(kind, y)
+        strata = metrics.strata(kind, self.y)
+        self._one_of_class = metrics.has_one_of_class(kind, self.y)
         # As float64, which matrix products are fastest with.
         self._draws = np.concatenate(list(bootstrap.draw(strata, resamples, seed))).astype(np.float64)  # (R, P)
         self._rows = max(1, _CACHED // self.n_people)
@@ -153,22 +154,24 @@ class TaskScores:
         """The primary metric of a model less that of another, over the seeds that both have, averaged over sizes.
 
         Returns:
-            value, low, high, seeds (a list for each size) and, for two classes, one size and one seed, DeLong's
-            p_value; None if they have no seed in common.
+            value, low, high, seeds (a list for each size), of_seeds (how many the one has that has more, for each
+            size) and, for two classes, one size and one seed, DeLong's p_value; None if they have no seed in common.
         """
-        differences, values, seeds = [], [], []
+        differences, values, seeds, of_seeds = [], [], [], []
         for size in sizes:
             first, second = (self.scored.get((name, size), {}) for name in (model, other))
             common = [seed for seed in first if seed in second and _same_people(first[seed], second[seed])]
             if not common:
                 return None
             seeds.append(common)
+            of_seeds.append(max(len(first), len(second)))
             for own, sign in ((first, 1.0), (second, -1.0)):
                 mean = _mean([own[seed].values.get(self.metric) for seed in common])
                 values.append(None if mean is None else sign * mean)
                 differences.append(sign * np.mean([own[seed].resampled[self.metric] for seed in common], axis=0))
         value = None if any(v is None for v in values) else sum(v for v in values if v is not None) / len(sizes)
-        result = {**self._limits("difference", value, np.sum(differences, axis=0) / len(sizes)), "seeds": seeds}
+        result = self._limits("difference", value, np.sum(differences, axis=0) / len(sizes))
+        result |= {"seeds": seeds, "of_seeds": of_seeds}
         if self.kind == "binary" and len(seeds) == 1 and len(seeds[0]) == 1:
             one, two = (self.scored[name, sizes[0]][seeds[0][0]].tested for name in (model, other))
             found = comparison.paired_auc_difference(one.y, one.score, two.score, folds=self.folds)
@@ -187,9 +190,20 @@ class TaskScores:
         return self._limits(self.metric, _mean(means), np.mean(resampled, axis=0))
 
     def best(self, models: list[str], sizes: list[str]) -> str | None:
-        """Of some models the one with the best primary metric on the people tested, which flatters it."""
-        averages = {model: self.average(model, sizes) for model in models}
-        known = {model: found["value"] for model, found in averages.items() if found and found["value"] is not None}
+        """Of some models the one with the best primary metric on the people tested, which flatters it.
+
+        They are compared over the seeds that all of them have, since other seeds may test other people: None if there
+        is no such seed.
+        """
+        there = [model for model in models if all((model, size) in self.scored for size in sizes)]
+        known: dict[str, float] = {}
+        for model in there:
+            means = []
+            for size in sizes:
+                shared = set.intersection(*(set(self.scored[other, size]) for other in there))
+                means.append(_mean([self.scored[model, size][seed].values[self.metric] for seed in sorted(shared)]))
+            value = _mean(means)
+            known |= {} if value is None else {model: value}
         if not known:
             return None
         return (min if self.metric in LOWER_IS_BETTER else max)(known, key=lambda model: known[model])

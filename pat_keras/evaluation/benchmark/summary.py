@@ -24,8 +24,9 @@ def summarize(config: BenchmarkConfig, cells: list[Cell], found: Found) -> dict[
         found: those that are done, with their results.
 
     Returns:
-        name, synthetic, complete, cells, interval, tasks; a task has name, label, kind, metric, n_people, rows (one a
-        model and training size), averages (one a model, over training sizes) and paper_source.
+        name, synthetic, complete, cells, interval, tasks; a task has name, label, kind, metric, n_people (and of two
+        classes n_positive) of all seeds together, widening (see `bootstrap`), rows (one a model and training size),
+        averages (one a model, over training sizes) and paper_source.
     """
     tasks = []
     for task in config.tasks:
@@ -41,7 +42,7 @@ def summarize(config: BenchmarkConfig, cells: list[Cell], found: Found) -> dict[
         "reference": config.reference or None,
         "interval": {
             "level": bootstrap.LEVEL,
-            "method": "percentile bootstrap over people (within each class), the same people for all models",
+            "method": f"percentile bootstrap over people{_strata(config)}, the same people for all models",
             "resamples": bootstrap.RESAMPLES,
         },
         "versions": _versions(found),
@@ -49,6 +50,14 @@ def summarize(config: BenchmarkConfig, cells: list[Cell], found: Found) -> dict[
         "pat_keras": __version__,
         "tasks": tasks,
     }
+
+
+def _strata(config: BenchmarkConfig) -> str:
+    """Within what people are drawn, in brackets; empty for regressions, whose people are drawn from all."""
+    regressions = [task.kind == "regression" for task in config.tasks]
+    if all(regressions):
+        return ""
+    return " (within each class, where there are classes)" if any(regressions) else " (within each class)"
 
 
 def _whole_seeds(found: Found) -> dict[tuple[str, str, int], list[CellResult]]:
@@ -89,7 +98,9 @@ def _task(
         "metric": scores.metric,
         "lower_is_better": scores.metric in LOWER_IS_BETTER,
         "n_people": scores.n_people,
-        "folds": max(len(results) for results in whole.values()),
+        **({"n_positive": int(scores.y.sum())} if task.kind == "binary" else {}),
+        "folds": scores.folds,
+        "widening": bootstrap.widening(scores.folds),
         "sizes": sizes,
         "rows": rows,
         "averages": averages,

@@ -61,9 +61,8 @@ def metrics_table(task: dict[str, Any]) -> tuple[list[str], Rows]:
     header += [_short(TITLES[task["kind"]].get(name, name.replace("_", " ").capitalize())) for name in others]
     rows = []
     for row in task["rows"]:
-        least, most = row["n_train"]
         tested = str(row["n"]) + (f" ({row['n_positive']} positive)" if "n_positive" in row else "")
-        line = [row["model"], row["train_size"], str(least) if least == most else f"{least} to {most}", tested]
+        line = [row["model"], row["train_size"], _span(row["n_train"]), tested]
         rows.append(line + [interval(row["metrics"][name]) for name in others])
     return header, rows
 
@@ -104,17 +103,19 @@ def flat(results: dict[str, Any]) -> pl.DataFrame:
                 found = row[name] or {}
                 line |= {name: found.get("model"), f"{name}_difference": found.get("value")}
                 line |= {f"{name}_{key}": found.get(key) for key in ("low", "high", "p_value")}
+                line[f"{name}_seeds"] = len(found["seeds"][0]) if found else None
             rows.append(line | {"paper": row["paper"], "seconds": row["seconds"]})
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def heading(task: dict[str, Any]) -> str:
-    """The task, its metric and its people."""
+    """The task, its metric and its people, of whom the intervals are: those of all seeds."""
     metric = _short(TITLES[task["kind"]][task["metric"]]).split(",")[0]
     metric += ", lower is better" if task["lower_is_better"] else ""
-    positive = task["rows"][0].get("n_positive")
-    people = f"{task['rows'][0]['n']} people tested" + ("" if positive is None else f", {positive} positive")
-    return f"{task['name']}: {metric}, {people}"
+    people = f"{task['n_people']} people tested"
+    people += f", {task['n_positive']} positive" if "n_positive" in task else ""
+    together = any(row["n"] < task["n_people"] for row in task["rows"])
+    return f"{task['name']}: {metric}, {people}{' (by all seeds together)' if together else ''}"
 
 
 def banner(results: dict[str, Any]) -> str:
@@ -153,12 +154,14 @@ def interval(found: dict[str, Any]) -> str:
 
 
 def difference(found: dict[str, Any] | None) -> str:
-    """+0.023 (-0.010 to +0.056), with DeLong's p where there is one."""
+    """+0.023 (-0.010 to +0.056), with DeLong's p where there is one, and of how many seeds where it is not of all."""
     if found is None or found["value"] is None:
         return ""
     limits = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
     p_value = found.get("p_value")
-    return f"{found['value']:+.3f}{limits}" + ("" if p_value is None else f", p = {p_value:.2g}")
+    words = f"{found['value']:+.3f}{limits}" + ("" if p_value is None else f", p = {p_value:.2g}")
+    seeds = [len(common) for common in found["seeds"]]
+    return words if seeds == found["of_seeds"] else f"{words} ({_span(seeds)} of {_span(found['of_seeds'])} seeds)"
 
 
 def notes(task: dict[str, Any]) -> list[str]:
@@ -166,9 +169,21 @@ def notes(task: dict[str, Any]) -> list[str]:
     words = []
     if task["paper_source"]:
         words.append(f"paper: {task['paper_source']}.")
-    best = next((row["against_baseline"] for row in task["rows"] if row["against_baseline"]), None)
-    if best:
-        words.append("The best baseline is chosen anew for each training size by the people tested, which flatters it.")
+    compared = [row[name] for row in task["rows"] for name in ("against_reference", "against_baseline") if row[name]]
+    if any(len(found["seeds"][0]) < found["of_seeds"][0] for found in compared):
+        words.append(
+            "A difference is over the seeds that both models have, in brackets where these are not all; it is then not "
+            "that of the two means."
+        )
+    if any(found.get("p_value") is not None for found in compared):
+        words.append("p: DeLong's, two-sided, of one seed; not corrected for the number of comparisons.")
+    if any(row["against_baseline"] for row in task["rows"]):
+        words.append(
+            "The best baseline is chosen anew for each training size by the people tested, which flatters it, over the "
+            "seeds that all baselines have."
+        )
+    elif len({row["model"] for row in task["rows"] if row["baseline"]}) > 1:
+        words.append("No baseline is called the best: they have no seed in common.")
     if task["folds"] > 1:
         words.append(
             "The people of all folds are scored together, though each fold has its own model. Folds share the people "
@@ -192,6 +207,12 @@ def _short(title: str) -> str:
     """A metric without what is said of it in brackets, unless that is its usual name."""
     name, _, rest = title.partition(" (")
     return rest.rstrip(")") if rest.isupper() else name
+
+
+def _span(counts: list[int]) -> str:
+    """A number, or from the least to the most."""
+    least, most = min(counts), max(counts)
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _models(task: dict[str, Any]) -> list[str]:

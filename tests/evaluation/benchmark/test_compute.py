@@ -81,7 +81,8 @@ def test_people_whom_pretraining_saw_are_counted_and_named(tmp_path: pathlib.Pat
     data, split = source.labelled(cell.task, cell.config), source.splits(cell.task, cell.config)[0]
     assert seen_by_pretraining(cell, data, split) == len(split.test) > 0
     assert [seen_by_pretraining(cell, data, split) for cell in baselines] == [0, 0]
-    rows = [{"model": "PAT", "seen_in_pretraining": 12, "against_baseline": None}]
+    rows = [{"model": "PAT", "baseline": False, "seen_in_pretraining": 12}]
+    rows[0] |= {"against_reference": None, "against_baseline": None}
     said = notes({"paper_source": None, "kind": "binary", "folds": 1, "rows": rows})
     assert said[0].startswith("PAT: 12 of the people tested were in the pretraining")
     rows[0]["seen_in_pretraining"] = 0

@@ -123,6 +123,20 @@ def test_seeds_that_test_different_people() -> None:
     assert scores.difference("a", "b", ["all"])["seeds"] == [[1]]
 
 
+def test_the_best_is_chosen_by_the_seeds_that_all_have() -> None:
+    """Seed 1 is easy for everybody: whoever lacks it is no worse for that."""
+    cells = {("a", "all", 0): [make_result(1, strength=1.0)], ("b", "all", 0): [make_result(1, strength=0.5)]}
+    cells["b", "all", 1] = [make_result(2, strength=6.0)]
+    scores = TaskScores("binary", cells)
+    assert scores.mean("b", "all", "auc")["value"] > scores.mean("a", "all", "auc")["value"]
+    assert scores.best(["a", "b"], ["all"]) == "a"
+    found = scores.difference("a", "b", ["all"])
+    assert found["value"] > 0
+    assert (found["seeds"], found["of_seeds"]) == ([[0]], [2])
+    cells["a", "all", 2] = cells.pop(("a", "all", 0))
+    assert TaskScores("binary", cells).best(["a", "b"], ["all"]) is None
+
+
 def test_interval_of_the_mean_covers_the_truth() -> None:
     """95 % of intervals hold the AUC of the population: of 100 simulated benchmarks, 3 seeds each, 88 at least."""
     from scipy.stats import norm
