@@ -193,7 +193,7 @@ def _prepared(
         return Embedder.of(source.held, Standardizer.load(scaling), config)
     trained, activity = source.trained_on, windows.activity
     if trained is not None:
-        check_measured_alike(source.name, trained, activity.shape[1], windows.metadata, say)
+        check_measured_alike(source.name, trained, activity.shape[1], windows.table, windows.metadata, say)
         say(f"the encoder was fine-tuned on {trained.label!r}: embeddings of people it has seen know their labels.")
     embedder = Embedder.fit(source.held, activity, config)
     kind = embedder.standardizer.kind

@@ -10,7 +10,7 @@ import polars as pl
 
 from pat_keras.data.epochs import describe_rule, to_minutes
 from pat_keras.data.readers.device_files import DeviceFile, find_device_files
-from pat_keras.data.readers.devices import DEVICES, Device
+from pat_keras.data.readers.devices import DEVICES, OPTIONS, Device
 from pat_keras.data.readers.study import Study
 from pat_keras.data.recording import Recording
 from pat_keras.errors import ConfigError, RecordingError
@@ -43,7 +43,9 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
         )
     files = find_device_files(raw, device.patterns)
     unit = chosen.get("measure", device.unit)
-    reading = {"source": device.title, "files": str(len(files)), **chosen}
+    usual = {option: OPTIONS[option].default for option in device.options}
+    settings = {option: value for option, value in {**usual, **chosen}.items() if value is not None}
+    reading = {"source": device.title, "files": str(len(files)), **settings}
     return Study(
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
