@@ -199,8 +199,8 @@ def _prepared(
         say(f"the encoder was fine-tuned on {trained.label!r}: embeddings of people it has seen know their labels.")
     elif source.units and windows.metadata["unit"] not in source.units:
         say(
-            f"the unit is {windows.metadata['unit']!r}, and the weights learned from {' and '.join(source.units)}: what "
-            "they know may say little of it. Compare no embeddings of one unit with those of another."
+            f"the unit is {windows.metadata['unit']!r}, and the weights learned from {' and '.join(source.units)}: "
+            "what they know may say little of it. Compare no embeddings of one unit with those of another."
         )
     embedder = Embedder.fit(source.held, activity, config)
     kind = embedder.standardizer.kind

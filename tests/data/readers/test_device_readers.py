@@ -57,7 +57,13 @@ def test_actigraph_columns_follow_the_mode():
 
 @pytest.mark.parametrize(
     ("date", "form", "start"),
-    [("3/9/2021", "M/d/yyyy", START), ("09-03-2021", "dd-MM-yyyy", START), ("9/3/2021", "d/M/yyyy", START)],
+    [
+        ("3/9/2021", "M/d/yyyy", START),
+        ("09-03-2021", "dd-MM-yyyy", START),
+        ("9/3/2021", "d/M/yyyy", START),
+        ("21-03-09", "yy-MM-dd", START),
+        ("09-03-21", "dd-MM-yy", START),
+    ],
 )
 def test_actigraph_dates_are_as_the_header_says(date, form, start):
     assert read_actigraph_csv(of(make.actigraph(date=date, format=form)))[0].start == start
