@@ -34,13 +34,13 @@ class DeviceFile:
     Attributes:
         name: of the file, without folders.
         where: what messages call it: the path, or "ZIP: MEMBER".
-        folder: name of the folder or zip (without its suffix) that it lies in; "" if nothing.
+        folders: names of the folders and zips (without their suffix) that it lies in, from the nearest on.
         path: on the disk; None if it is not a plain file of its own there.
     """
 
     name: str
     where: str
-    folder: str
+    folders: tuple[str, ...]
     path: pathlib.Path | None
     _opener: Opener = dataclasses.field(repr=False, compare=False)
 
@@ -59,12 +59,12 @@ class DeviceFile:
             raise RecordingError(f"{path}: {found}. Give the path of one recording.")
         packed = path.suffix.lower() == ".gz"
         opener: Opener = (lambda: _unpacking(path.open("rb"))) if packed else (lambda: path.open("rb"))
-        return cls(path.name, str(path), path.resolve().parent.name, None if packed else path, opener)
+        return cls(path.name, str(path), _folders(path.resolve()), None if packed else path, opener)
 
     @classmethod
     def of_bytes(cls, name: str, data: bytes) -> DeviceFile:
         """A file whose content is in memory."""
-        return cls(pathlib.PurePosixPath(name).name, name, "", None, lambda: io.BytesIO(data))
+        return cls(pathlib.PurePosixPath(name).name, name, (), None, lambda: io.BytesIO(data))
 
     @property
     def stem(self) -> str:
@@ -154,6 +154,10 @@ def find_device_files(raw: str | os.PathLike[str], patterns: Sequence[str]) -> l
     return found
 
 
+def _folders(path: pathlib.PurePath) -> tuple[str, ...]:
+    return tuple(parent.name for parent in path.parents if parent.name)
+
+
 def _chosen(path: pathlib.Path, patterns: Sequence[str]) -> list[DeviceFile]:
     """A file that was named by the user: taken whatever its name, unless it is a zip."""
     return list(_look_into(path, patterns)) if _is_zip(path) else [DeviceFile.of(path)]
@@ -174,7 +178,8 @@ def _look_into(path: pathlib.Path, patterns: Sequence[str]) -> Iterator[DeviceFi
         for name in names:
             member = pathlib.PurePosixPath(name)
             if _matches(member.name, patterns) and not _is_hidden(member):
-                yield DeviceFile(member.name, f"{path}: {name}", path.stem, None, _member(path, name))
+                folders = (*_folders(member), path.stem, *_folders(path.resolve()))
+                yield DeviceFile(member.name, f"{path}: {name}", folders, None, _member(path, name))
 
 
 def _member(path: pathlib.Path, name: str) -> Opener:

@@ -49,7 +49,7 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
     return Study(
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
-        recordings=_recordings(files, reader_of(device), chosen, unit, reading),
+        recordings=_recordings(files, device, chosen, unit, reading),
         expected_people=len(files) if len(files) > 1 else None,  # one may hold many people
         labels={},
         missing_label=lambda label, _: f"no {label}",
@@ -73,11 +73,15 @@ def reader_of(device: Device) -> Callable[..., list[Recording]]:
 
 def _recordings(
     files: list[DeviceFile],
-    reader: Callable[..., list[Recording]],
+    device: Device,
     options: Mapping[str, str],
     unit: str,
     reading: dict[str, str],
 ) -> Iterator[Recording]:
+    reader = reader_of(device)
+    named = (
+        "files" if any("*" in pattern for pattern in device.patterns) else "folders or zips"
+    )  # by whose name ids are
     seen: dict[str, str] = {}
     rules: dict[str, int] = {}
     for file in files:
@@ -86,7 +90,7 @@ def _recordings(
             if person in seen:
                 raise RecordingError(
                     f"{file.where}: the participant {person!r} was read already, from {seen[person]}. Rename one of "
-                    "the files if they are of two people; take one away if not."
+                    f"the {named} if they are of two people; take one away if not."
                 )
             if recording.unit != unit:
                 raise RecordingError(f"{file.where}: the unit is {recording.unit}, but {unit} in the files before it.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -226,8 +228,20 @@ def test_apple_health_is_named_by_its_zip_or_folder(tmp_path):
     folder = tmp_path / "bert" / "apple_health_export"
     folder.mkdir(parents=True)
     (folder / "export.xml").write_text(make.apple_health(APPLE))
-    (tmp_path / "bert" / "export.xml").write_text(make.apple_health(APPLE))
-    assert read_apple_health(tmp_path / "bert" / "export.xml")[0].participant_id == "bert"
+    (tmp_path / "bert" / "Export.xml").write_text(make.apple_health(APPLE))
+    for file in (folder / "export.xml", tmp_path / "bert" / "Export.xml"):
+        assert read_apple_health(file)[0].participant_id == "bert"
+    shutil.rmtree(tmp_path / "bert")
+    for name, zipped in (("007/export.zip", ""), ("008/Export.zip", ""), ("009.zip", ""), ("all.zip", "010/")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(f"{zipped}apple_health_export/export.xml", make.apple_health(APPLE))
+            archive.writestr(f"{zipped}apple_health_export/export_cda.xml", "<x/>")
+    study = read_devices("apple_health", tmp_path)
+    assert [one.participant_id for one in study.recordings] == ["007", "008", "009", "010"]
+    (tmp_path / "007" / "export.xml").write_text(make.apple_health(APPLE))
+    with pytest.raises(RecordingError, match=r"'007' was read already.* Rename one of the folders or zips"):
+        list(read_devices("apple_health", tmp_path).recordings)
 
 
 def test_table_of_devices_is_whole():
