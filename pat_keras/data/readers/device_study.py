@@ -11,6 +11,7 @@ import polars as pl
 from pat_keras.data.epochs import describe_rule, to_minutes
 from pat_keras.data.readers.device_files import DeviceFile, find_device_files
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, Device
+from pat_keras.data.readers.raw_files import first_of
 from pat_keras.data.readers.study import Study
 from pat_keras.data.recording import Recording
 from pat_keras.errors import ConfigError, RecordingError
@@ -41,11 +42,12 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
         raise ConfigError(
             f"{name} has no option {unknown[0]!r}; it has {', '.join(device.options) or 'none'}. Leave it out."
         )
-    files = find_device_files(raw, device.patterns)
+    files, left_out = find_device_files(raw, device.patterns)
     unit = chosen.get("measure", device.unit)
     usual = {option: OPTIONS[option].default for option in device.options}
     settings = {option: value for option, value in {**usual, **chosen}.items() if value is not None}
-    reading = {"source": device.title, "files": str(len(files)), **settings}
+    others = f"; {len(left_out):,} others left out: {first_of(left_out)}" if left_out else ""
+    reading = {"source": device.title, "files": f"{len(files):,}{others}", **settings}
     return Study(
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),

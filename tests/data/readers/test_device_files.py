@@ -34,25 +34,27 @@ PATTERNS = ("*.awd", "*.awd.gz")
 
 
 def test_folder(folder):
-    found = find_device_files(folder, PATTERNS)
+    found, left_out = find_device_files(folder, PATTERNS)
     assert [one.stem for one in found] == ["0012", "7", "8"]  # names with .. are hidden ones, too
     assert [one.read() for one in found] == [b"a", b"b", b"sub/8.awd"]
+    assert left_out == ["more.zip: sub/readme.md", "notes.txt"]
     assert found[2].where == f"{folder / 'more.zip'}: sub/8.awd"
     assert (found[0].path, found[1].path, found[2].path) == (folder / "0012.AWD", None, None)
 
 
 def test_single_file_zip_and_pattern(folder):
-    assert [one.name for one in find_device_files(folder / "notes.txt", PATTERNS)] == ["notes.txt"]
-    assert [one.name for one in find_device_files(folder / "more.zip", PATTERNS)] == ["8.awd"]
-    assert [one.name for one in find_device_files(f"{folder}/*.AWD", PATTERNS)] == ["0012.AWD"]
-    assert [one.name for one in find_device_files(f"{folder}/**/7*", PATTERNS)] == ["7.awd.gz"]
+    assert [one.name for one in find_device_files(folder / "notes.txt", PATTERNS)[0]] == ["notes.txt"]
+    found, left_out = find_device_files(folder / "more.zip", PATTERNS)
+    assert ([one.name for one in found], left_out) == (["8.awd"], ["sub/readme.md"])
+    assert [one.name for one in find_device_files(f"{folder}/*.AWD", PATTERNS)[0]] == ["0012.AWD"]
+    assert [one.name for one in find_device_files(f"{folder}/**/7*", PATTERNS)[0]] == ["7.awd.gz"]
 
 
 def test_nothing_there(folder):
     for raw, message in (
         (folder / "nowhere", "no such file or folder"),
         (f"{folder}/*.xyz", "no file that matches"),
-        (folder / "below", r"no file in it has a name like \*\.agd"),
+        (folder / "below", r"no file in it has a name like \*\.agd; found 7\.awd\.gz"),
     ):
         with pytest.raises(RecordingError, match=message):
             find_device_files(raw, ("*.agd",))

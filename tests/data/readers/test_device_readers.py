@@ -260,6 +260,7 @@ def test_study_of_a_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     study = read_devices("actiwatch", tmp_path)
     recordings = list(study.recordings)
+    assert study.reading["files"] == "3; 1 others left out: notes.txt"
     assert [one.participant_id for one in recordings] == ["0012", "7", "8"]
     assert [one.activity.tolist() for one in recordings] == [[3] * 16, [12] * 4, [12] * 4]
     assert study.reading["minutes"] == (
