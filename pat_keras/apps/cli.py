@@ -28,6 +28,7 @@ _PLAIN = {  # what absl and Python say of a flag, and what that means
     r"flag (--\w+=.*): could not convert string to float: .*": r"\1: expected a number.",
     r"flag (--\w+)=(.*): \('Non-boolean argument to boolean flag', .*": r"\1=\2: expected \1=true or \1=false.",
     r"flag (--\w+=.*): value should be (one of <.*>)": r"\1: expected \2.",
+    r"flag (--\w+=.*): .* is not (an? .*)": r"\1: expected \2.",
     r"Missing value for flag (--\w+)": r"\1 has no value; expected \1=VALUE.",
     r"ERROR:: Unable to open flagfile: .*: ('.*')": r"--flagfile: \1 can't be read. Check the path.",
 }
@@ -126,7 +127,7 @@ def _plain(message: str) -> str:
     for pattern, plain in _PLAIN.items():
         if found := re.fullmatch(pattern, message, re.DOTALL):
             return found.expand(plain)
-    return message
+    return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
 def _fail(program: str, message: str) -> int:

@@ -7,7 +7,8 @@
 Writes one row a window: participant_id, window, start, and pat_00 ... pat_95, the mean of the window's tokens; with
 --pooling=mean_std also pat_std_00 ... pat_std_95, their standard deviations. The cohort may be larger than memory. The
 file's metadata (key pat_keras_embeddings) say what it was made of: weights with SHA-256, scaling, settings, versions.
-No labels are needed, and none are looked at.
+The cohort must be measured as the data of a run of pat-finetune were (see pat-predict); of other weights it is said if
+they learned from another unit. No labels are needed, and none are looked at.
 """
 
 from __future__ import annotations

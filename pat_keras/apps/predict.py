@@ -3,8 +3,8 @@
   pat-predict --run=runs/mine --data=new.parquet --out=predictions.csv
 
 Writes one row a window to --out, and one row a person (the mean over the person's windows) to NAME.people.csv beside
-it. The cohort must be measured as the run's data were: the same length of windows, unit and epoch length. The models of
-a cross-validation are averaged. No labels are needed.
+it. The cohort must be measured as the run's data were: the same length of windows, time of day that they begin at,
+unit, axis and epoch length. The models of a cross-validation are averaged. No labels are needed.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _sources(values: flags.FlagValues) -> dict[str, list[str]]:
     if values.source == "csv":
         raw += [file.where for file in find_files(values.raw, SUFFIXES, values.files)[0]]
     elif values.source in DEVICES:
-        raw += [file.where for file in find_device_files(values.raw, DEVICES[values.source].patterns)]
+        raw += [file.where for file in find_device_files(values.raw, DEVICES[values.source].patterns)[0]]
     return {"--raw": raw, "--labels": given(values.labels), "--days_table": given(values.days_table)}
 
 

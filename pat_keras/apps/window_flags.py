@@ -80,8 +80,8 @@ def define_windows(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "days_table",
         None,
-        "CSV with the columns participant_id and days: each recording is cut after so many whole days from its first "
-        "midnight, where wear ended. People without a number in it are rejected.",
+        "CSV (commas, semicolons or tabs) with the columns participant_id and days: each recording is cut after so "
+        "many whole days from its first midnight, where wear ended. People without a number in it are rejected.",
         flag_values=values,
     )
 

@@ -17,6 +17,8 @@ _PACKAGE = pathlib.Path(__file__).parents[1]
 # Where files of ours may lie: installed as package data, or in a checkout.
 FOLDERS = (_PACKAGE / "weights", _PACKAGE.parent / "weights")
 
+_UNITS = {"2003-04": "counts", "2005-06": "counts", "2011-12": "MIMS", "2013-14": "MIMS"}  # of NHANES' cycles
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
@@ -52,6 +54,11 @@ class Preset:
     citation: str
     address: str
     sha256: str
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of the activity that it learned from."""
+        return tuple(sorted({unit for cycle, unit in _UNITS.items() if cycle in self.pretraining}))
 
     @property
     def local(self) -> pathlib.Path | None:

@@ -109,6 +109,18 @@ def stated_minutes(source: str | os.PathLike[str]) -> dict[str, str]:
     return {"standardize": model.standardization.kind, "smoothing": model.smoothing}
 
 
+def pretrained_units(source: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Units of the activity that weights learned from: of a preset, or as a run of pat-pretrain says; () if unknown."""
+    if str(source) in registry.PRESETS:
+        return registry.PRESETS[str(source)].units
+    path = pathlib.Path(source)
+    with contextlib.suppress(OSError, ValueError):
+        account = json.loads(((path if path.is_dir() else path.parent) / "data.json").read_text(encoding="utf-8"))
+        units = {cohort.get("unit") for cohort in account.get("cohorts", [])}
+        return () if None in units else tuple(sorted(units))
+    return ()
+
+
 def load_held(source: str | os.PathLike[str]) -> Held:
     """What `load_weights` loads, with the scaling and smoothing under which it was trained.
 

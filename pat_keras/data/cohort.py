@@ -269,13 +269,13 @@ class Cohort:
         """All windows of several cohorts, one after the other. A column that a cohort does not have is null there.
 
         Args:
-            cohorts: at least one, of equal length, unit and epoch length.
+            cohorts: at least one, of equal length, unit, axis and epoch length.
             same_people: "refuse", or "allow" people who are in two of them under different ids, found by their
                 recordings. Splits are by id: a person with two ids can land in both training and test.
 
         Raises:
-            CohortError: if the cohorts differ in length, unit, epoch length or the kind of a column; a (participant_id,
-                window) is there twice; or the same person has two ids.
+            CohortError: if the cohorts differ in length, unit, axis, epoch length or the kind of a column; a
+                (participant_id, window) is there twice; or the same person has two ids.
         """
         return Cohort(*cohort_join.join([(part.activity, part.table, part.metadata) for part in cohorts], same_people))
 

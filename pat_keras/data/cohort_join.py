@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from pat_keras.data.cohort_checks import KEY_COLUMNS, canonical_bytes
+from pat_keras.data.measurement import axis_of
 from pat_keras.errors import CohortError
 
 _DAY_MINUTES = 24 * 60
@@ -34,6 +35,8 @@ def join(parts: Sequence[Part], same_people: str) -> Part:
     _check_alike([activity.shape[1] for activity, _, _ in parts], "minutes in a window", "Cut them to one length")
     for key in ("unit", "epoch_length"):
         _check_alike([metadata[key] for _, _, metadata in parts], key, "Prepare them alike")
+    axes = [axis_of(metadata) for _, _, metadata in parts]
+    _check_alike([axis for axis in axes if axis], "axis", "Prepare them alike")
     table = _join_tables([table for _, table, _ in parts])
     if same_people == "refuse":
         pairs = find_same_people([(activity, rows["participant_id"].to_list()) for activity, rows, _ in parts])

@@ -42,8 +42,18 @@ def day_features(activity: np.ndarray) -> tuple[np.ndarray, list[str]]:
         ((B, 44) float64, the names).
 
     Raises:
-        CohortError: for anything but whole days, or for missing minutes.
+        CohortError: as `check_days`.
     """
+    check_days(activity)
+    counts = activity.astype(np.float64)
+    simple, names = simple_daily_features(activity)
+    columns = dict(zip(names, simple.T, strict=True))
+    columns |= _of_logarithms(np.log1p(counts)) | _of_steps(counts) | _of_rest(counts <= REST_COUNTS)
+    return np.stack(list(columns.values()), axis=1), list(columns)
+
+
+def check_days(activity: np.ndarray) -> None:
+    """Raise a CohortError for anything but whole days, (B, 1440), or for missing minutes."""
     if activity.ndim != 2 or activity.shape[1] != DAY_MINUTES:
         raise CohortError(
             f"features of days: found windows of {activity.shape[-1]} minutes, expected {DAY_MINUTES}. Prepare the "
@@ -55,11 +65,6 @@ def day_features(activity: np.ndarray) -> tuple[np.ndarray, list[str]]:
             f"features of days: {missing} of {len(activity)} days have missing minutes, expected none. Prepare the "
             "cohort with complete days alone."
         )
-    counts = activity.astype(np.float64)
-    simple, names = simple_daily_features(activity)
-    columns = dict(zip(names, simple.T, strict=True))
-    columns |= _of_logarithms(np.log1p(counts)) | _of_steps(counts) | _of_rest(counts <= REST_COUNTS)
-    return np.stack(list(columns.values()), axis=1), list(columns)
 
 
 def mean_and_sd_by_person(features: np.ndarray, participant_id: np.ndarray) -> np.ndarray:

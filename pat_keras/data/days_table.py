@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from pat_keras.data.readers.study import Rejection, Study
+from pat_keras.data.readers.text_lines import blank_hint, decode, split_lines
 from pat_keras.data.recording import Recording
 from pat_keras.errors import RecordingError
 
@@ -18,7 +19,7 @@ _ID_COLUMNS = ("participant_id", "id")
 
 
 def read_days_table(path: str | os.PathLike[str]) -> dict[str, int | None]:
-    """Reads a comma-separated table with a column `participant_id` or `id`, and a column `days`.
+    """Reads a table separated by commas, semicolons or tabs, with a column `participant_id` or `id`, and one of `days`.
 
     Returns:
         Days of each participant, ids as they are written; None where the table leaves them blank.
@@ -31,17 +32,21 @@ def read_days_table(path: str | os.PathLike[str]) -> dict[str, int | None]:
     if not pathlib.Path(path).is_file():
         raise RecordingError(f"{where}: there is no such file. Give a CSV with the columns participant_id and days.")
     try:
-        table = pl.read_csv(pathlib.Path(path), infer_schema=False)
+        text, _ = decode(pathlib.Path(path).read_bytes(), None, where)
+        lines = blank_hint(split_lines(text, where))
+        header = next(line for line in lines if line.strip())
+        mark = max(",;\t", key=header.count)
+        table = pl.read_csv("\n".join(lines).encode(), separator=mark, infer_schema=False)
     except pl.exceptions.PolarsError as problem:
         detail = str(problem).splitlines()[0]
         raise RecordingError(
-            f"{where}: not a comma-separated table in UTF-8 ({detail}). Expected the columns participant_id and days."
+            f"{where}: no table can be read in it ({detail}). Expected the columns participant_id and days."
         ) from None
     ids = [name for name in _ID_COLUMNS if name in table.columns]
     if len(ids) != 1 or "days" not in table.columns:
         raise RecordingError(
             f"{where}, line 1: found the columns {', '.join(table.columns)}; expected participant_id (or id) and days, "
-            "separated by commas. Rename them."
+            "separated by commas, semicolons or tabs. Rename them."
         )
     days: dict[str, int | None] = {}
     for row, (participant_id, text) in enumerate(table.select(ids[0], "days").iter_rows()):

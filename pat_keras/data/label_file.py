@@ -12,7 +12,7 @@ import polars_readstat
 from pat_keras.data.readers.numbers import points_are_doubtful
 from pat_keras.data.readers.sniff import read_rows
 from pat_keras.data.readers.table_columns import ids_of
-from pat_keras.data.readers.text_lines import decode, split_lines
+from pat_keras.data.readers.text_lines import blank_hint, decode, split_lines, whole_rows
 from pat_keras.errors import LabelError, RecordingError
 
 _STATISTICS = (".xpt", ".sav", ".dta")
@@ -48,7 +48,8 @@ def read_label_file(path: pathlib.Path) -> LabelFile:
     if suffix in _TEXT:
         try:
             text, _ = decode(path.read_bytes(), None, str(path))
-            rows, lines, separator = read_rows(split_lines(text, str(path)), str(path))
+            written = whole_rows(blank_hint(split_lines(text, str(path))), str(path))
+            rows, lines, separator = read_rows(written, str(path))
         except RecordingError as error:
             raise LabelError(str(error)) from error
         return LabelFile(path, rows, lines, points_are_doubtful(separator, rows))

@@ -187,7 +187,12 @@ def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> 
         yield item
     if read and not labelled & set(read):
         bare = {_bare(one) for one in read} & alike.keys()
-        hint = " Without leading zeros and capital letters some would match: write them alike." if bare else ""
+        hint = (
+            " Without leading zeros, capital letters and what spreadsheets add (.0, =) some would match: write them "
+            "alike."
+            if bare
+            else ""
+        )
         raise LabelError(
             f"{table.where}: no id is one of a recording: ids such as {quoted(sorted(labelled)[:3])}, expected such as "
             f"{quoted(sorted(read)[:3])}.{hint} Choose another column by --label_id_column, or make the ids alike."
@@ -199,5 +204,5 @@ def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> 
 
 
 def _bare(participant_id: str) -> str:
-    """An id without what spreadsheets and typists change: leading zeros, and capital letters."""
-    return participant_id.lstrip("0").casefold()
+    """An id without what spreadsheets and typists change: `="001"`, `001.0`, leading zeros, and capital letters."""
+    return participant_id.removeprefix('="').removesuffix('"').removesuffix(".0").lstrip("0").casefold()

@@ -35,6 +35,8 @@ from pat_keras.evaluation.run_files import versions, write_json
 from pat_keras.models.embedder import Embedder
 
 METADATA_KEY = "pat_keras_embeddings"
+# What parts do not depend on; whose weights these are is told by their SHA-256.
+_MAY_DIFFER = (("weights", "name"), ("weights", "finetuned_on"), ("settings", "batch_size"))
 _FEW = 30  # windows: below, each minute's mean and deviation are mostly chance
 
 
@@ -172,7 +174,7 @@ def _check_same(parts: pathlib.Path, state: dict[str, Any]) -> None:
     for group, expected in state.items():
         for name, value in expected.items():
             there = found.get(group, {}).get(name)
-            if there != value and (group, name) not in (("weights", "name"), ("settings", "batch_size")):
+            if there != value and (group, name) not in _MAY_DIFFER:
                 raise RunError(
                     f"{parts}: was begun with {group} whose {name} is {there!r}, and resuming was asked with "
                     f"{value!r}. Give the same, or begin anew by --overwrite."
@@ -193,8 +195,13 @@ def _prepared(
         return Embedder.of(source.held, Standardizer.load(scaling), config)
     trained, activity = source.trained_on, windows.activity
     if trained is not None:
-        check_measured_alike(source.name, trained, activity.shape[1], windows.metadata, say)
+        check_measured_alike(source.name, trained, activity.shape[1], windows.table, windows.metadata, say)
         say(f"the encoder was fine-tuned on {trained.label!r}: embeddings of people it has seen know their labels.")
+    elif source.units and windows.metadata["unit"] not in source.units:
+        say(
+            f"the unit is {windows.metadata['unit']!r}, and the weights learned from {' and '.join(source.units)}: "
+            "what they know may say little of it. Compare no embeddings of one unit with those of another."
+        )
     embedder = Embedder.fit(source.held, activity, config)
     kind = embedder.standardizer.kind
     finding = detect_scaling(activity)

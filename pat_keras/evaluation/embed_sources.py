@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from pat_keras.checkpoints.pins import sha256_of
-from pat_keras.checkpoints.weights import load_held, weights_path
+from pat_keras.checkpoints.weights import load_held, pretrained_units, weights_path
 from pat_keras.config import CROSS_VALIDATION
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import KEY_COLUMNS, check_metadata, check_table
@@ -22,6 +22,8 @@ from pat_keras.errors import CheckpointError
 from pat_keras.evaluation.ensemble import TrainedOn
 from pat_keras.evaluation.run_folder import read_run
 from pat_keras.models.embedder import Held
+
+_OF_RUN = ("metrics.json", "predictions.csv", "data.json")  # of a finished run of pat-finetune
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Source:
         file: name of its file.
         sha256: of the file.
         trained_on: the data of a run of pat-finetune; None for others.
+        units: of the activity that other weights learned from; () if nobody knows.
     """
 
     held: Held
@@ -77,6 +80,7 @@ class Source:
     file: str
     sha256: str
     trained_on: TrainedOn | None = None
+    units: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, weights: str | os.PathLike[str]) -> Source:
@@ -97,8 +101,10 @@ class Source:
             trained_on, path = TrainedOn.of([run]), path / "model.keras"
         else:
             path = weights_path(weights)
+            trained_on = _of_model(path)
         held = load_held(weights if trained_on is None else path)
-        return cls(held, str(weights), path.name, sha256_of(path), trained_on)
+        units = pretrained_units(weights) if trained_on is None else ()
+        return cls(held, str(weights), path.name, sha256_of(path), trained_on, units)
 
     @property
     def account(self) -> dict[str, Any]:
@@ -106,3 +112,12 @@ class Source:
         label = None if self.trained_on is None else self.trained_on.label
         shape = self.held.encoder.config.to_dict()
         return {"name": self.name, "file": self.file, "sha256": self.sha256, "finetuned_on": label, "encoder": shape}
+
+
+def _of_model(path: pathlib.Path) -> TrainedOn | None:
+    """The data of the run of pat-finetune that a model, of a fold or its only one, lies in; None for other files."""
+    folder = path.parent.parent if path.parent.name == "models" else path.parent
+    is_model = path in (folder / "model.keras", *folder.glob("models/fold_*.keras"))
+    if not is_model or not all((folder / name).exists() for name in _OF_RUN):
+        return None
+    return TrainedOn.of([read_run(folder)])

@@ -22,6 +22,7 @@ from pat_keras._version import __version__
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.config import CROSS_VALIDATION
 from pat_keras.data.learned_days import LearnedDays
+from pat_keras.data.measurement import common_start
 from pat_keras.errors import CheckpointError, ConfigError, RunError
 from pat_keras.evaluation.held_out import SharedWindows, check_alike, held_out_together
 from pat_keras.evaluation.run_folder import Run, read_run
@@ -49,6 +50,9 @@ class TrainedOn:
         scales: whether members scale raw minutes, so that data which were scaled before are a mistake.
         activity_range: the least and the largest mean of a window that was learned from; None where that was not kept.
         days: that were learned from; None likewise.
+        window_start: the clock time that windows begin at, or `VARIOUS`; None likewise, or where it was not known.
+        axis: of counts that have several; None likewise.
+        values: the column of plain tables that they were read from; None likewise.
     """
 
     label: str
@@ -61,6 +65,9 @@ class TrainedOn:
     scales: bool
     activity_range: tuple[float, float] | None = None
     days: LearnedDays | None = None
+    window_start: str | None = None
+    axis: str | None = None
+    values: str | None = None
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> TrainedOn:
@@ -77,6 +84,9 @@ class TrainedOn:
             scales=any(run.config.get("standardize") != "none" for run in runs),
             activity_range=_joined_range([run.data.get("activity_range") for run in runs]),
             days=None if None in days else LearnedDays.together(filter(None, days)),
+            window_start=common_start([run.data.get("window_start") for run in runs]),
+            axis=next((run.data["axis"] for run in runs if run.data.get("axis")), None),
+            values=" or ".join(sorted({run.data["values"] for run in runs if run.data.get("values")})) or None,
         )
 
 

@@ -82,7 +82,8 @@ def explain(
     settings, run = settings or ExplainSettings(), read_run(run_folder)
     check_alike([run])
     trained = TrainedOn.of([run])
-    check_measured_alike(run.folder, trained, cohort.length, cohort.metadata, say)
+    if cohort.content_hash() not in trained.content_hashes:
+        check_measured_alike(run.folder, trained, cohort.length, cohort.table, cohort.metadata, say)
     if repair_fixed_scaling is not None:
         repaired = undo_fixed_scaling(cohort.activity, *repair_fixed_scaling)
         cohort = Cohort(repaired, cohort.table, cohort.metadata)

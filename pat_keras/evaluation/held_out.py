@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pat_keras.data.measurement import VARIOUS
 from pat_keras.errors import RunError
 from pat_keras.evaluation.metrics import People, by_participant
 from pat_keras.evaluation.run_folder import Run, score_columns
 
 _KEY = ("fold", "participant_id", "window")
 _SETTINGS = ("label", "minutes", "unit", "epoch_length")  # of data.json, that runs of one ensemble must share
+_WHERE_KNOWN = ("window_start", "axis")  # likewise; older runs, and data without times or axes, have none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ def check_alike(runs: Sequence[Run]) -> None:
 
     Raises:
         RunError: if they differ in task, classes, label, length, unit or epoch length of the windows, or one doesn't
-            say; or if two are the same run.
+            say; if windows begin at other times of day, or counts are of another axis; or if two are the same run.
     """
     first = runs[0]
     for number, run in enumerate(runs):
@@ -71,16 +73,25 @@ def check_alike(runs: Sequence[Run]) -> None:
         found, expected = _described(run), _described(first)
         for name, value in found.items():
             if value != expected[name]:
-                raise RunError(
-                    f"{run.folder}: the {name} is {value!r}, and that of {first.folder} {expected[name]!r}; members of "
-                    "an ensemble must predict the same from the same. Leave one of these runs out."
-                )
+                raise _differ(name, run, value, first, expected[name])
         twin = next((other for other in runs[:number] if other.predictions.equals(run.predictions)), None)
         if twin is not None:
             raise RunError(
                 f"{run.folder}: predicts the same as {twin.folder} to the last digit: it is a copy of that run, or was "
                 "made with the same settings and seed, and its model would count twice. Leave one of them out."
             )
+    for name in _WHERE_KNOWN:
+        known = [run for run in runs if run.data.get(name) not in (None, VARIOUS)]
+        for run in known[1:]:
+            if run.data[name] != known[0].data[name]:
+                raise _differ(name, run, run.data[name], known[0], known[0].data[name])
+
+
+def _differ(name: str, run: Run, found: Any, first: Run, expected: Any) -> RunError:
+    return RunError(
+        f"{run.folder}: the {name} is {found!r}, and that of {first.folder} {expected!r}; members of an ensemble must "
+        "predict the same from the same. Leave one of these runs out."
+    )
 
 
 def _described(run: Run) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import polars as pl
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
 from pat_keras.data.learned_days import people_with, window_means
+from pat_keras.data.measurement import MIDNIGHT, VARIOUS, axis_of, is_unknown, values_of, window_start
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.errors import CohortError, RunError
 from pat_keras.evaluation.ensemble import MANIFEST, PATEnsemble, TrainedOn
@@ -51,14 +52,15 @@ def predict(
 
     Args:
         run_folder: of the run, or of an ensemble (`pat-ensemble`, `PATEnsemble.save`).
-        cohort: windows of raw minutes, of the length, unit and epoch length of those the run was trained on.
+        cohort: windows of raw minutes, of the length, unit, axis and epoch length of those the run was trained on, and
+            from the same time of day.
         repair_fixed_scaling: (mean, std) of a scaling of the cohort to undo first.
         say: told what may be wrong though it can be computed.
 
     Raises:
         RunError, CheckpointError: if the run is not finished, or its files are damaged.
-        CohortError: if minutes are missing that the run does not mask, or the cohort is of another length, unit or
-            epoch length.
+        CohortError: if minutes are missing that the run does not mask, or the cohort is of another length, unit, axis
+            or epoch length, or its windows begin at another time of day.
 
     Example:
         >>> import pat_keras as pat
@@ -68,10 +70,10 @@ def predict(
     """
     folder = pathlib.Path(run_folder)
     ensemble, trained_on = load_models_of(folder)
-    check_measured_alike(folder, trained_on, cohort.length, cohort.metadata, say)
     if cohort.content_hash() in trained_on.content_hashes:
         say("these are the data that the run was trained on: what it predicts of people it has seen is no test of it.")
     else:
+        check_measured_alike(folder, trained_on, cohort.length, cohort.table, cohort.metadata, say)
         _say_who_was_seen(trained_on, cohort, say)
     activity = cohort.activity
     if repair_fixed_scaling is not None:
@@ -150,6 +152,7 @@ def check_measured_alike(
     run: str | os.PathLike[str],
     trained: TrainedOn,
     length: int,
+    table: pl.DataFrame,
     metadata: Mapping[str, Any],
     say: Callable[[str], None],
 ) -> None:
@@ -159,26 +162,61 @@ def check_measured_alike(
         run: for messages.
         trained: what the run says of its data.
         length: minutes of the cohort's windows.
+        table: of the cohort, with the start of each window.
         metadata: of the cohort.
         say: told what can't be known.
 
     Raises:
-        CohortError: if the length, the unit or the epoch length is another one.
+        CohortError: if the length, the unit, the axis, the epoch length, or the time of day that windows begin at is
+            another one.
     """
     if length != trained.minutes:
         raise CohortError(
             f"{metadata['source']}: the windows have {length} minutes, the run in {run} was "
             f"trained on windows of {trained.minutes}. Cut the recordings to windows of that length."
         )
-    for name, unknown in (("unit", "unknown"), ("epoch_length", None)):
-        found, expected = metadata[name], getattr(trained, name)
-        if unknown in (found, expected) and found != expected:
-            say(f"the {name} is {found!r}, and that of the run's data {expected!r}: make sure that they are the same.")
-        elif found != expected:
+    own_axis, own_values = axis_of(metadata), values_of(metadata)
+    unit_unknown = is_unknown(metadata["unit"]) or is_unknown(trained.unit)
+    for name, found, expected, unknown in (
+        ("unit", metadata["unit"], trained.unit, unit_unknown),
+        ("epoch_length", metadata["epoch_length"], trained.epoch_length, False),
+        ("axis", own_axis, trained.axis, None in (own_axis, trained.axis)),
+    ):
+        if found != expected and not unknown:
             raise CohortError(
                 f"{metadata['source']}: the {name} is {found!r}, that of the data of the run in {run} "
                 f"{expected!r}. A model only knows what it was trained on: convert the recordings, or train on these."
             )
+    if unit_unknown:
+        columns = [f" (of {values})" if values else "" for values in (own_values, trained.values)]
+        say(
+            f"the unit is {metadata['unit']!r}{columns[0]}, and that of the run's data {trained.unit!r}{columns[1]}: "
+            "make sure that they are the same."
+        )
+    elif None not in (own_values, trained.values) and own_values != trained.values:
+        say(f"the column is {own_values}, that of the run's data {trained.values}: make sure that both are the same.")
+    _check_start(run, trained, window_start(table, metadata), metadata["source"], say)
+
+
+def _check_start(
+    run: str | os.PathLike[str], trained: TrainedOn, found: str | None, source: str, say: Callable[[str], None]
+) -> None:
+    """See that windows begin at the run's time of day, which a model tells by the place in the window."""
+    expected = trained.window_start
+    if expected == VARIOUS or found == expected:
+        return
+    if None not in (found, expected):
+        how = " (pat-prepare --window_start=midnight)" if expected == MIDNIGHT else ""
+        raise CohortError(
+            f"{source}: the windows begin at {found}, those of the data of the run in {run} at {expected}. A model "
+            f"tells the time of day by the place in the window: prepare the recordings again, from {expected}{how}, or "
+            "train on these."
+        )
+    if found != MIDNIGHT:  # as nearly all windows do: of older runs, which don't tell, it is taken for granted
+        say(
+            f"the windows begin at {found or 'a time of day that is not known'}, those of the run's data at "
+            f"{expected or 'one that is not known'}: make sure that they begin alike."
+        )
 
 
 def write_predictions(predictions: Predictions, path: pathlib.Path, overwrite: bool = False) -> pathlib.Path:

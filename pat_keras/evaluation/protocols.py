@@ -17,6 +17,7 @@ from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data import splits
 from pat_keras.data.assembly import recording_groups
 from pat_keras.data.cohort import Cohort
+from pat_keras.data.measurement import axis_of, values_of, window_start
 from pat_keras.data.people import read_people
 from pat_keras.data.split_parts import take_people
 from pat_keras.data.splits import PARTS, Split
@@ -97,6 +98,9 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
         "synthetic": bool(cohort.metadata.get("synthetic")),
         "scaling_finding": finding.message if finding is not None else None,
         **{key: cohort.metadata.get(key) for key in ("source", "unit", "epoch_length", "citation", "terms", "funnel")},
+        "window_start": window_start(cohort.table, cohort.metadata),
+        "axis": axis_of(cohort.metadata),
+        "values": values_of(cohort.metadata),
     }
     if classes:
         account["people_by_class"] = _people_by_class(people.y, classes)

@@ -14,7 +14,7 @@ import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
 
 from pat_keras.config import SMOOTHING, TASKS
-from pat_keras.data.day_features import day_features, mean_and_sd_by_person
+from pat_keras.data.day_features import check_days, day_features, mean_and_sd_by_person
 from pat_keras.data.features import CutPoints, field_features, simple_daily_features
 from pat_keras.data.smoothing import smooth
 from pat_keras.data.wavelets import wavelet_features
@@ -173,6 +173,7 @@ class _Kind:
     title: str
     columns: tuple[str, ...] = ()
     by_person: bool = False
+    check: Callable[[np.ndarray], None] | None = None  # raises a CohortError for windows that it can't describe
 
 
 def _age_and_sex(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -187,7 +188,7 @@ BASELINES: dict[str, _Kind] = {
     "features_boosting": _Kind("boosting", field_features, "the field's features"),
     "wavelet_logistic": _Kind("logistic", wavelet_features, "wavelet features"),
     "wavelet_boosting": _Kind("boosting", wavelet_features, "wavelet features"),
-    "days_logistic": _Kind("logistic", day_features, "the days of a person", by_person=True),
+    "days_logistic": _Kind("logistic", day_features, "the days of a person", by_person=True, check=check_days),
     "age_sex": _Kind("logistic", _age_and_sex, "age and sex", ("age", "sex")),
 }
 

@@ -58,6 +58,11 @@ def check_minutes(shape: tuple[int | None, ...], patch_size: int) -> None:
         raise ConfigError(f"PAT reads weeks as (people, minutes); the input has shape {tuple(shape)}.")
     minutes = shape[1]
     if minutes is not None and (minutes == 0 or minutes % patch_size):
+        if not isinstance(minutes, int):  # a symbol, by which JAX calls a length that is not known
+            raise ConfigError(
+                "The number of minutes of the input is not known, which JAX needs to cut it into patches. Give it, as "
+                "keras.Input(shape=(10080,)), or set KERAS_BACKEND=tensorflow, which takes any length."
+            )
         raise ConfigError(
             f"The input has {minutes} minutes, which is not a multiple of the patch size of {patch_size} minutes. Cut "
             f"it to {minutes // patch_size * patch_size} minutes, or choose a model with another patch size."

@@ -18,6 +18,8 @@ import sklearn.metrics
 
 from pat_keras.apps.benchmark import main
 from pat_keras.config import FinetuneConfig
+from pat_keras.data.cohort import Cohort
+from pat_keras.data.simulate import simulate_cohort
 from pat_keras.evaluation.benchmark import pool
 from pat_keras.evaluation.benchmark.cells import read_cell
 from pat_keras.evaluation.benchmark.plan import Cell, Source
@@ -336,6 +338,27 @@ def test_what_is_wrong_with_the_data_is_said_before_anything_runs(folder, capsys
     _change(folder, "[12,", "[400,")
     assert _run(folder) == 2
     assert "training size 400, seed 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("days", "gap", "words"),
+    [
+        (2, 1.0, "found windows of 2880 minutes, expected 1440"),
+        (1, np.nan, "40 of 40 days have missing minutes"),
+        (1, 1.0, ""),
+    ],
+)
+def test_a_baseline_of_days_is_not_planned_for_other_windows(folder, capsys, days: int, gap: float, words: str) -> None:
+    cohort = simulate_cohort(n_people=40, days=days)
+    activity = cohort.activity.copy()
+    activity[:, 7] = gap
+    Cohort(activity, cohort.table, cohort.metadata).write(folder / "small.parquet", overwrite=True)
+    _change(folder, "simple_logistic", "days_logistic")
+    _change(folder, "epochs = 1", 'epochs = 1\nmissing = "mask"')
+    assert _run(folder, "--dry_run") == (2 if words else 0)
+    error = capsys.readouterr().err
+    if words:
+        assert "task 'label', model 'logistic' (days_logistic): features of days: " in error and words in error
 
 
 def test_a_cohort_among_the_results_is_not_replaced(folder, here, capsys) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from pat_keras.apps import cli, finetune
 
@@ -31,6 +32,31 @@ def test_help_into_a_closed_pipe_ends_without_a_traceback() -> None:
 def test_a_mistaken_flag_is_told_in_plain_words(capsys, argument: str, words: str) -> None:
     assert cli.execute(["x", argument], finetune.define_flags(), "", lambda values: None) == cli.BAD_INPUT
     assert capsys.readouterr().err.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ({"lower_bound": 1}, "a positive integer"),
+        ({"lower_bound": 0}, "a non-negative integer"),
+        ({"lower_bound": 3, "upper_bound": 5}, "an integer in the range [3, 5]"),
+    ],
+)
+def test_a_number_out_of_its_bounds(capsys, bounds: dict[str, int], words: str) -> None:
+    values = flags.FlagValues()
+    flags.DEFINE_integer("plots", 4, "", flag_values=values, **bounds)
+    assert cli.execute(["x", "--plots=-1"], values, "", lambda values: None) == cli.BAD_INPUT
+    assert capsys.readouterr().err == f"pat-x: --plots=-1: expected {words}. See pat-x --help.\n"
+
+
+def test_whatever_else_is_said_of_a_flag_ends_its_sentence(capsys) -> None:
+    for message in ("no such flag", "no such flag."):
+
+        def refused(values: flags.FlagValues, message: str = message) -> None:
+            raise flags.Error(message)
+
+        assert cli.execute(["x"], finetune.define_flags(), "", refused) == cli.BAD_INPUT
+        assert capsys.readouterr().err == "pat-x: no such flag. See pat-x --help.\n"
 
 
 def test_no_flag_has_an_empty_default() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -164,8 +165,31 @@ def test_a_run_brings_its_scaling(cohort, place, capsys) -> None:
     (place / "run" / "metrics.json").write_text(json.dumps(metrics))
     other = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "unit": "MIMS"})
     other.write(place / "cohort.parquet", overwrite=True)
-    assert _embed(place, "--overwrite", weights="run") == 2
-    assert "the unit is 'MIMS'" in capsys.readouterr().err
+    (place / "run" / "models").mkdir()
+    shutil.copy(place / "run" / "model.keras", place / "run" / "models" / "fold_1.keras")
+    for weights in ("run", "run/model.keras", "run/models/fold_1.keras"):
+        assert _embed(place, "--overwrite", weights=weights) == 2
+        assert "the unit is 'MIMS'" in capsys.readouterr().err
+
+
+def test_another_unit_than_the_weights_learned_from_is_said(cohort, place) -> None:
+    """Of a preset, and of a run of pat-pretrain; of other files nobody knows the unit."""
+    (place / "run").mkdir()
+    shutil.copy(place / "encoder.keras", place / "run")
+    (place / "run" / "data.json").write_text('{"cohorts": [{"unit": "MIMS"}, {"unit": "counts"}]}')
+    preset = "pat_small_nhanes2005"
+    for unit, weights, words in (
+        ("steps", preset, "the unit is 'steps', and the weights learned from counts: "),
+        ("unknown unit", place / "run", "'unknown unit', and the weights learned from MIMS and counts: "),
+        ("counts", preset, ""),
+        ("MIMS", place / "run" / "encoder.keras", ""),
+        ("steps", place / "encoder.keras", ""),
+    ):
+        said: list[str] = []
+        data = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "unit": unit})
+        embed.write_embeddings(data, weights, place / "e.parquet", overwrite=True, say=said.append)
+        own = [text for text in said if "unit" in text]
+        assert len(own) == bool(words) and words in "".join(own)
 
 
 def test_what_is_refused(cohort, place, capsys) -> None:

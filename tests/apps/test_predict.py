@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import polars as pl
@@ -12,9 +14,10 @@ import pytest
 from pat_keras.apps.predict import main
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.learned_days import window_means
+from pat_keras.errors import CohortError
 from pat_keras.evaluation.ensemble import PATEnsemble, TrainedOn
 from pat_keras.evaluation.experiment import Result, finetune
-from pat_keras.evaluation.predict import _say_if_out_of_range, predict
+from pat_keras.evaluation.predict import _say_if_out_of_range, check_measured_alike, predict
 from tests.small import small_cohort, small_config
 
 
@@ -146,6 +149,90 @@ def test_other_recordings_are_refused(holdout, new, tmp_path, capsys, change, wo
     assert error.startswith("pat-predict: ")
     assert re.search(words, error), error
     assert not (tmp_path / "p.csv").exists()
+
+
+def _starting(cohort: Cohort, *times: str | None, **reading: str) -> Cohort:
+    """Windows that begin at these clock times, one after the other."""
+    starts = [None if time is None else f"2024-03-04 {time}" for time in times]
+    column = pl.Series([starts[row % len(times)] for row in range(cohort.n_windows)], dtype=pl.String)
+    return _changed(cohort.with_columns(start=column.str.to_datetime("%Y-%m-%d %H:%M:%S")), reading=reading)
+
+
+@pytest.fixture(scope="module")
+def from_midnight(tmp_path_factory) -> pathlib.Path:
+    """A run on windows from midnight, some of them half a minute later, of the vertical axis."""
+    cohort = _starting(small_cohort(), "00:00:00", "00:00:30", axis="vertical")
+    return finetune(cohort, "label", small_config(epochs=1), out=tmp_path_factory.mktemp("runs") / "midnight").folder
+
+
+@pytest.mark.parametrize(
+    ("times", "reading", "words"),
+    [
+        (("00:00:00",), {"axis": "vertical"}, ""),
+        (("00:00:30",), {}, ""),
+        (("14:37:00",), {}, "begin at 14:37, .* at 00:00. .*--window_start=midnight"),
+        (("00:00:00", "14:37:00"), {}, "begin at various times of day, .* at 00:00"),
+        (("00:00:00",), {"axis": "vector_magnitude"}, "the axis is 'vector_magnitude', that .* 'vertical'"),
+    ],
+)  # fmt: skip
+def test_windows_from_another_time_of_day_or_axis_are_refused(from_midnight, new, times, reading, words: str) -> None:
+    """The days of the people of the run, from another minute, would not be known again; and the model tells hours."""
+    said: list[str] = []
+    cohort = _starting(new, *times, **reading)
+    if not words:
+        predict(from_midnight, cohort, say=said.append)
+    else:
+        with pytest.raises(CohortError, match=words):
+            predict(from_midnight, cohort, say=said.append)
+    assert said == []
+
+
+def test_a_run_that_is_not_bound_to_a_time_of_day(from_midnight, new, tmp_path) -> None:
+    """Where its own windows began at several; of older runs, and of dates that nobody knows, it is asked for."""
+    older, various = (shutil.copytree(from_midnight, tmp_path / name) for name in ("older", "various"))
+    account = json.loads((older / "data.json").read_text())
+    assert (account.pop("window_start"), account.pop("axis")) == ("00:00", "vertical")
+    for folder, start in ((older, {}), (various, {"window_start": "various times of day"})):
+        (folder / "data.json").write_text(json.dumps(account | start))
+    for folder, time, words in (
+        (older, "00:00:00", None),
+        (older, "14:37:00", "begin at 14:37, those of the run's data at one that is not known: make sure"),
+        (various, "14:37:00", None),
+        (from_midnight, None, "begin at a time of day that is not known, those of the run's data at 00:00"),
+    ):
+        said: list[str] = []
+        predict(folder, _starting(new, time), say=said.append)
+        assert len(said) == (words is not None) and (words or "") in "".join(said)
+    withheld = _changed(new, windows={"start": "midnight"})  # NHANES gives no dates
+    predict(from_midnight, withheld, say=said.append)
+    assert len(said) == 1
+
+
+def test_the_start_of_windows_is_kept_with_an_ensemble(from_midnight, new, tmp_path) -> None:
+    PATEnsemble.from_runs([from_midnight]).save(tmp_path / "both")
+    with pytest.raises(CohortError, match="begin at 14:37"):
+        predict(tmp_path / "both", _starting(new, "14:37:00"))
+
+
+def test_an_unknown_unit_is_said_whatever_it_is_called() -> None:
+    """Tables call it "unknown unit", arrays "unknown"; of two that are unknown nobody knows that they are the same."""
+    table = pl.DataFrame({"start": [None]}, schema={"start": pl.Datetime})
+    for unit, of_run, words in (
+        ("counts", "unknown unit", "the unit is 'counts' (of 'Licht'), and that of the run's data 'unknown unit'"),
+        ("unknown unit", "unknown", "the unit is 'unknown unit' (of 'Licht'), and that of the run's data 'unknown'"),
+        ("unknown unit", "unknown unit", "make sure that they are the same"),
+        ("steps", "steps", "the column is 'Licht', that of the run's data 'Schritte'"),
+    ):
+        trained = TrainedOn("label", 60, of_run, 60, (), (), masks=True, scales=True, values="'Schritte'")
+        metadata = {
+            "source": "x",
+            "unit": unit,
+            "epoch_length": 60,
+            "reading": {"values": f"'Licht' in {unit}, decimal comma"},
+        }
+        said: list[str] = []
+        check_measured_alike("run", trained, 60, table, metadata, said.append)
+        assert len(said) == 1 and words in said[0]
 
 
 def test_other_folders_are_refused(holdout, new, tmp_path, capsys) -> None:

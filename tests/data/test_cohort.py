@@ -167,6 +167,15 @@ def test_concatenate_refuses_what_differs(second: Cohort, message: str) -> None:
         Cohort.concatenate([make(["a", "b"], seed=1), second])
 
 
+def test_concatenate_refuses_counts_of_two_axes() -> None:
+    parts = [make([name], seed=seed) for seed, name in enumerate("abc")]
+    for part, reading in zip(parts, ({"axis": "vertical"}, {"axis": "vector_magnitude"}, {}), strict=True):
+        part.metadata["reading"] = reading
+    assert Cohort.concatenate(parts[1:]).n_people == 2  # not every cohort says it
+    with pytest.raises(CohortError, match=r"differ in axis \(vertical, vector_magnitude\)"):
+        Cohort.concatenate(parts)
+
+
 def test_concatenate_finds_the_same_people_by_what_they_did() -> None:
     first, other = make(["a", "b", "e"], seed=1), make(["c", "d", "f"], seed=2)
     activity = other.activity.copy()

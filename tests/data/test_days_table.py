@@ -38,6 +38,14 @@ def table(tmp_path, text):
     return path
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_separators_and_encodings_of_spreadsheets(tmp_path, mark):
+    text = "group;id;days\r\nä;0012;7\r\nb;q;\r\n".replace(";", mark)
+    for content in (text.encode(), text.encode("latin-1"), text.encode("utf-16"), f"sep={mark}\r\n{text}".encode()):
+        (tmp_path / "days.csv").write_bytes(content)
+        assert read_days_table(tmp_path / "days.csv") == {"0012": 7, "q": None}
+
+
 @pytest.mark.parametrize("name", ["id", "participant_id"])
 def test_read(tmp_path, name):
     path = table(tmp_path, f"group,{name},days\na,0012, 7\nb,q,\n")
@@ -49,14 +57,14 @@ def test_read(tmp_path, name):
     [
         ("id,nights\na,7\n", r"line 1: found the columns id, nights; expected participant_id \(or id\) and days"),
         ("id,participant_id,days\na,a,7\n", "line 1: found the columns id, participant_id, days"),
-        ("id;days\na;7\n", "line 1: found the columns id;days"),
+        ("id|days\na|7\n", r"line 1: found the columns id\|days"),
         ("id,days\na,7\na,8\n", "line 3: participant a is there a second time"),
         ("id,days\n,7\n", "line 2: id is blank"),
         ("id,days\na,0\n", "line 2: days of participant a is '0', expected a whole number, 1 or more"),
         ("id,days\na,7.5\n", "days of participant a is '7.5'"),
         ("id,days\na,-1\n", "days of participant a is '-1'"),
-        ("id,days\na,7,8\n", "not a comma-separated table"),
-        ("", "not a comma-separated table"),
+        ("id,days\na,7,8\n", "no table can be read in it"),
+        ("", "the file is empty"),
     ],
 )
 def test_what_is_no_table_of_days(tmp_path, text, message):

@@ -376,6 +376,61 @@ def test_ids_that_differ_in_zeros_or_letters_are_told_and_composed_letters_are_a
     assert "one of 'A7': if that is the same person" in items["a7"].detail and "'0012'" in items["12"].detail
 
 
+def test_ids_that_a_spreadsheet_changed_are_told(tmp_path):
+    raw = write_all(tmp_path / "raw", {"001.csv": plain(), "002.csv": plain(), "x.csv": plain()})
+    labels = table(tmp_path, 'id,score\n001.0,1\n="002",2\nx,3\n')
+    details = [one.detail for one in join_labels(read_tables(raw), labels).recordings if not isinstance(one, Recording)]
+    assert "one of '001.0': if that" in details[0] and "one of '=\"002\"': if that" in details[1]
+    with pytest.raises(LabelError, match=r"what spreadsheets add \(.0, =\) some would match"):
+        list(join_labels(read_tables(raw), table(tmp_path, "id,score\n1.0,1\n")).recordings)
+
+
+def test_a_line_that_tells_spreadsheets_the_separator(tmp_path):
+    for hint in ("sep=;", '"sep=;"', "SEP=;;;"):
+        made = table(tmp_path, f"{hint}\r\nid;score;city, street\r\n7;1,5;x\r\n8;?;x\r\n", missing_values=("?",))
+        assert made.people["score"].to_list() == [1.5, None]
+    with pytest.raises(LabelError, match="line 3: score is 'a'"):
+        table(tmp_path, "sep=,\nid,score\n7,a\n", columns=("score",))
+
+
+NOTES = """id,"phq9
+(sum)",note,sex
+7,9,"slept badly;
+
+said ""no, never""
+again",1
+8,10,plain,0
+9,11,"two
+lines",1
+"""
+
+
+def test_texts_of_several_lines(tmp_path):
+    """As REDCap exports notes; what follows has the line that it has in the file."""
+    made = table(tmp_path, NOTES)
+    assert made.people["phq9\n(sum)"].to_list() == [9, 10, 11] and made.left_out == ["note"]
+    assert made.people["participant_id"].to_list() == ["7", "8", "9"]
+    with pytest.raises(LabelError, match="line 8: id '7' is there already, in line 3"):
+        table(tmp_path, NOTES.replace("\n9,", "\n7,"))
+    with pytest.raises(LabelError, match="line 7: sex is 'x'"):
+        table(tmp_path, NOTES.replace("plain,0", "plain,x"), columns=("sex",))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '7,1,"open\n8,0,closed"\n9,1,x\n',  # a text of one row, or two rows
+        '7,1,"open\n8,0,x\n9,1,closed"\n',
+        '7,1,"open\n8,0,"open\n9,1,x\n',
+        '7,1,5" tall\n8,0,6" tall\n9,1,x\n',
+        '7,1,"open\n8,0,x\n9,1,x\n',
+    ],
+)
+def test_nobody_is_lost_in_a_text_that_is_not_closed(tmp_path, rows):
+    with pytest.raises(LabelError, match="line 2: a quotation mark is not closed"):
+        table(tmp_path, f"id,score,note\n{rows}")
+
+
 def test_no_id_in_common(tmp_path):
     raw = write_all(tmp_path / "raw", {"00012.csv": plain()})
     with pytest.raises(LabelError, match=r"no id is one of a recording.*'0012', '12'.*'00012'.*Without leading zeros"):

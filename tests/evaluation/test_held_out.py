@@ -120,6 +120,24 @@ def test_runs_that_predict_something_else(changes, words: str) -> None:
         check_alike([_run("a", _PARTS), _run("b", _PARTS, **changes)])
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({"window_start": "00:00"}, {"window_start": "14:37"}, "the window_start is '14:37', and that of a '00:00'"),
+        ({"axis": "vertical"}, {"axis": "vector_magnitude"}, "the axis is 'vector_magnitude'"),
+        ({"window_start": "00:00", "axis": "vertical"}, {}, ""),
+        ({"window_start": "various times of day"}, {"window_start": "14:37"}, ""),
+    ],
+)  # fmt: skip
+def test_runs_on_windows_that_no_cohort_can_be_for_both(first, second, words: str) -> None:
+    runs = [_run("a", _PARTS, **first), _run("b", _PARTS, seed=1, **second)]
+    if not words:
+        check_alike(runs)
+        return
+    with pytest.raises(RunError, match=words):
+        check_alike(runs)
+
+
 def test_a_run_without_an_account_of_its_data() -> None:
     run = dataclasses.replace(_run("b", _PARTS), data={"label": "low"})
     with pytest.raises(RunError, match="found no minutes, unit, epoch_length, content_hash"):

@@ -155,6 +155,16 @@ def test_inside_a_model_of_keras() -> None:
     np.testing.assert_allclose(model.predict(x, verbose=0), encoder.embed(x), atol=1e-5)
 
 
+def test_an_input_of_unknown_length() -> None:
+    """TensorFlow takes any; JAX compiles for one, and says so."""
+    encoder, weeks = PATEncoder(EncoderConfig.small()), keras.Input(shape=(None,))
+    if keras.backend.backend() == "jax":
+        with pytest.raises(ConfigError, match=r"minutes of the input is not known.*keras.Input\(shape=\(10080,\)\)"):
+            encoder(weeks)
+    else:
+        assert encoder(weeks).shape == (None, None, 96)
+
+
 def test_config_is_required() -> None:
     with pytest.raises(ConfigError, match=r"EncoderConfig.small\(\)"):
         PATEncoder("small")  # type: ignore[arg-type]

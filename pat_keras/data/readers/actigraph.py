@@ -39,7 +39,7 @@ def read_actigraph_csv(
         source: the file.
         participant_id: who; the file's name without its suffix if not given.
         axis: "vertical" (axis 1), or "vector_magnitude", see `record_axes`.
-        date_order: "day_first" or "month_first" where the file does not tell; None reads it off.
+        date_order: "day_first", "month_first" or "year_first" where the file does not tell; None reads it off.
 
     Raises:
         RecordingError: if it is no such file, is damaged, or lacks the axes.
@@ -154,7 +154,7 @@ def _row_times(table: TextTable, header: dict[str, str | int], date_order: str |
 
 def _order_of_format(header: dict[str, str | int]) -> str | None:
     letters = str(header.get("format", "")).lower()
-    return {"m": "month_first", "d": "day_first"}.get(letters[:1])
+    return {"m": "month_first", "d": "day_first", "y": "year_first"}.get(letters[:1])
 
 
 def _header_clock(header: dict[str, str | int], date_order: str | None, where: str) -> tuple[datetime.datetime, int]:

@@ -35,7 +35,7 @@ def read_actiware(
     Args:
         source: the file.
         participant_id: who; the file's name without its suffix if not given.
-        date_order: "day_first" or "month_first" where the dates do not tell; None reads it off.
+        date_order: "day_first", "month_first" or "year_first" where the dates do not tell; None reads it off.
 
     Returns:
         One recording. `wear` is the device's off-wrist status, if the export has it; off the wrist, activity is NaN.

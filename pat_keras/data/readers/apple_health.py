@@ -21,7 +21,7 @@ from pat_keras.errors import RecordingError
 
 _STEPS = "HKQuantityTypeIdentifierStepCount"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ([+-]\d\d)(\d\d)")
-_GENERIC = ("export", "apple_health_export")  # names that every export has
+_GENERIC = ("export", "apple_health_export")  # names that every export has, in small letters
 _LONGEST = 86_400  # seconds of a record; a longer one is no count of steps
 _MINUTE = datetime.timedelta(minutes=1)
 _TOLERANCE = 1  # seconds that records of one device may overlap, from rounding
@@ -49,7 +49,8 @@ def read_apple_health(
 
     Args:
         source: the file.
-        participant_id: who; the file's name, or that of its folder or zip if the file is called export.xml.
+        participant_id: who; the first name of the file, of its folder or zip, and of those around it, that is not one
+            which every export has (export, apple_health_export).
         recorded_by: the device, as `sourceName` has it; may be left out if there is one only.
 
     Raises:
@@ -68,7 +69,8 @@ def read_apple_health(
     steps.sort()
     _check_times(steps, file.where)
     steps = list(_of_first_passes(steps))
-    person = participant_id or (file.folder if file.stem in _GENERIC and file.folder not in _GENERIC else file.stem)
+    own = (name for name in (file.stem, *file.folders) if name.casefold() not in _GENERIC)
+    person = participant_id or next(own, file.stem)
     midnight = datetime.datetime.combine(steps[0].begin.date(), datetime.time())
     activity = _spread(steps, midnight)
     first, last = _minutes(steps[0], midnight)[0], max(_minutes(step, midnight)[1] for step in steps)

@@ -13,11 +13,18 @@ import polars as pl
 from pat_keras.data.readers.text_table import TextTable
 from pat_keras.errors import ConfigError, RecordingError
 
-DATE_ORDERS = ("day_first", "month_first")
+# Names of the three parts of a date, in their order.
+_PARTS = {
+    "day_first": ("day", "month", "year"),
+    "month_first": ("month", "day", "year"),
+    "year_first": ("year", "month", "day"),
+}
+DATE_ORDERS = tuple(_PARTS)
 
-# Where day and month can be told apart by nothing else, a reading with a longer hole than this between two lines is
-# taken for wrong: 04/07, 05/07 are consecutive days, or the same day of two months.
+# Where the parts of a date can be told apart by nothing else, a reading with a longer hole than this between two lines
+# is taken for wrong: 04/07, 05/07 are consecutive days, or the same day of two months.
 _LONGEST_HOLE = np.timedelta64(7, "D")
+_YEAR = np.timedelta64(300, "D")  # holes of recordings are shorter
 
 # Year first or last, any of the separators, seconds or none, 12 or 24 hours. A zone mark Z or an offset is not read:
 # the devices here write their own clock, and some put a Z behind it.
@@ -33,12 +40,14 @@ def read_clock(
     """Texts of date and time as clock times.
 
     Whether day or month comes first is read off the data: a number above 12 is a day; if there is none, the reading in
-    which times increase without a hole of more than a week. If that does not decide, it is an error that shows both.
+    which times increase without a hole of more than a week. Where all parts have two digits, the year may come first,
+    too: in the wrong reading days that follow each other are years apart. If that does not decide, it is an error that
+    shows all readings.
 
     Args:
         texts: (n,) dates with times.
         table: where they come from, for messages.
-        date_order: "day_first" or "month_first"; None to read it off.
+        date_order: one of `DATE_ORDERS`; None to read it off.
         increasing: whether the rows are those of one recording; if not, only a number above 12 decides.
 
     Returns:
@@ -56,25 +65,26 @@ def read_clock(
     if len(bad):
         raise _no_time(texts, table, int(bad[0]), len(bad))
     first, second = parts["a"].cast(pl.Int32), parts["b"].cast(pl.Int32)
-    if (first > 31).any():  # the year comes first, and then the month
-        return _times(parts.rename({"a": "year", "b": "month", "c": "day"}), texts, table)
-    readings = {
-        "day_first": parts.rename({"a": "day", "b": "month", "c": "year"}),
-        "month_first": parts.rename({"a": "month", "b": "day", "c": "year"}),
-    }
+    readings = {name: parts.rename(dict(zip("abc", names, strict=True))) for name, names in _PARTS.items()}
+    if (first > 31).any():
+        return _times(readings["year_first"], texts, table)
     order = date_order or _order_by_numbers(first, second, table)
-    if order:
-        return _times(readings[order], texts, table)
-    times = {name: _times(reading, texts, table) for name, reading in readings.items()}
-    if (times["day_first"] == times["month_first"]).all():
-        return times["day_first"]
-    likely = [name for name in DATE_ORDERS if increasing and _is_likely(times[name])]
+    possible = [order] if order else ["day_first", "month_first"]
+    if date_order is None and _year_may_be_first(readings["year_first"]):
+        possible.append("year_first")
+    times = {name: _times(readings[name], texts, table) for name in possible}
+    if "year_first" in times:
+        times = {name: one for name, one in times.items() if not _jumps_years(one)} or times
+    one, *others = times.values()
+    if all((one == other).all() for other in others):
+        return one
+    likely = [name for name in times if increasing and _is_likely(times[name])]
     if len(likely) == 1:
         return times[likely[0]]
+    shown = [f"{one[0].item():%d %B %Y} with the {name.removesuffix('_first')} first" for name, one in times.items()]
     raise RecordingError(
-        f"{table.where}, line {table.lines[0]}: {texts[0]!r} is {times['day_first'][0].item():%d %B %Y} with the day "
-        f"first and {times['month_first'][0].item():%d %B %Y} with the month first; nothing in the file tells which. "
-        "Say date_order=day_first or month_first."
+        f"{table.where}, line {table.lines[0]}: {texts[0]!r} is {', '.join(shown[:-1])} and {shown[-1]}; nothing in "
+        f"the file tells which. Say --date_order={' or '.join(times)}."
     )
 
 
@@ -122,13 +132,32 @@ def _order_by_numbers(first: pl.Series, second: pl.Series, table: TextTable) -> 
     return "day_first" if day_first else "month_first" if month_first else None
 
 
+def _year_may_be_first(parts: pl.DataFrame) -> bool:
+    """Whether years of two digits may come first: all of a date's parts have two, and dates come of it."""
+    two_digits = all((parts[name].str.len_chars() == 2).all() for name in ("year", "month", "day"))
+    return two_digits and not _parsed(parts).has_nulls()
+
+
+def _jumps_years(times: np.ndarray) -> bool:
+    return bool((np.abs(np.diff(times)) > _YEAR).any())
+
+
 def _is_likely(times: np.ndarray) -> bool:
     steps = np.diff(times)
     return bool((steps > np.timedelta64(0, "us")).all() and (steps <= _LONGEST_HOLE).all())
 
 
 def _times(parts: pl.DataFrame, texts: pl.Series, table: TextTable) -> np.ndarray:
-    """Clock times of named parts; two-digit years are of this century."""
+    """Clock times of named parts, all of which must be such."""
+    times = _parsed(parts)
+    bad = times.is_null().arg_true()
+    if len(bad):
+        raise _no_time(texts, table, int(bad[0]), len(bad))
+    return times.to_numpy()
+
+
+def _parsed(parts: pl.DataFrame) -> pl.Series:
+    """Clock times of named parts, null where there is no such time; two-digit years are of this century."""
     number = {name: pl.col(name).cast(pl.Int32) for name in ("year", "month", "day", "hour", "minute")}
     year = pl.when(number["year"] < 100).then(number["year"] + 2000).otherwise(number["year"])
     half = pl.col("half").str.to_lowercase().str.slice(0, 1)
@@ -143,14 +172,10 @@ def _times(parts: pl.DataFrame, texts: pl.Series, table: TextTable) -> np.ndarra
         pl.col("second").fill_null("00"),
     )
     microseconds = pl.col("fraction").fill_null("0").str.pad_end(6, "0").cast(pl.Int64)
-    times = parts.select(
+    return parts.select(
         clock.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
         + pl.duration(microseconds=microseconds)
     ).to_series()
-    bad = times.is_null().arg_true()
-    if len(bad):
-        raise _no_time(texts, table, int(bad[0]), len(bad))
-    return times.to_numpy()
 
 
 def _no_time(texts: pl.Series, table: TextTable, at: int, count: int) -> RecordingError:

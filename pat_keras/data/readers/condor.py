@@ -33,7 +33,7 @@ def read_condor(
         source: the file.
         participant_id: who; the file's name without its suffix if not given.
         measure: "PIM", "TAT" or "ZCM", which is also the unit.
-        date_order: "day_first" or "month_first" where the dates do not tell; None reads it off.
+        date_order: "day_first", "month_first" or "year_first" where the dates do not tell; None reads it off.
 
     Raises:
         RecordingError: if it is no such file, lacks the measure, or is damaged.

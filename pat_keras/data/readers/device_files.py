@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, cast
 
+from pat_keras.data.readers.raw_files import first_of
 from pat_keras.errors import RecordingError
 
 # RuntimeError: an encrypted member.
@@ -34,13 +35,13 @@ class DeviceFile:
     Attributes:
         name: of the file, without folders.
         where: what messages call it: the path, or "ZIP: MEMBER".
-        folder: name of the folder or zip (without its suffix) that it lies in; "" if nothing.
+        folders: names of the folders and zips (without their suffix) that it lies in, from the nearest on.
         path: on the disk; None if it is not a plain file of its own there.
     """
 
     name: str
     where: str
-    folder: str
+    folders: tuple[str, ...]
     path: pathlib.Path | None
     _opener: Opener = dataclasses.field(repr=False, compare=False)
 
@@ -59,12 +60,12 @@ class DeviceFile:
             raise RecordingError(f"{path}: {found}. Give the path of one recording.")
         packed = path.suffix.lower() == ".gz"
         opener: Opener = (lambda: _unpacking(path.open("rb"))) if packed else (lambda: path.open("rb"))
-        return cls(path.name, str(path), path.resolve().parent.name, None if packed else path, opener)
+        return cls(path.name, str(path), _folders(path.resolve()), None if packed else path, opener)
 
     @classmethod
     def of_bytes(cls, name: str, data: bytes) -> DeviceFile:
         """A file whose content is in memory."""
-        return cls(pathlib.PurePosixPath(name).name, name, "", None, lambda: io.BytesIO(data))
+        return cls(pathlib.PurePosixPath(name).name, name, (), None, lambda: io.BytesIO(data))
 
     @property
     def stem(self) -> str:
@@ -126,8 +127,8 @@ class DeviceFile:
         )
 
 
-def find_device_files(raw: str | os.PathLike[str], patterns: Sequence[str]) -> list[DeviceFile]:
-    """The files at `raw` whose names match one of `patterns`, in the order of their names.
+def find_device_files(raw: str | os.PathLike[str], patterns: Sequence[str]) -> tuple[list[DeviceFile], list[str]]:
+    """The files at `raw` whose names match one of `patterns`, in the order of their names, and the names of the others.
 
     Args:
         raw: a file (its name need not match), a folder (searched with the folders in it), a zip, or a pattern such as
@@ -140,41 +141,49 @@ def find_device_files(raw: str | os.PathLike[str], patterns: Sequence[str]) -> l
     path = pathlib.Path(raw)
     if path.is_dir():
         paths = sorted(one for one in path.rglob("*") if one.is_file() and not _is_hidden(one.relative_to(path)))
-        found = [file for one in paths for file in _look_into(one, patterns)]
     elif path.exists():
-        found = _chosen(path, patterns)
+        paths = [path]
     elif paths := [pathlib.Path(one) for one in sorted(glob.glob(os.fspath(raw), recursive=True))]:
-        found = [file for one in paths if one.is_file() for file in _chosen(one, patterns)]
+        paths = [one for one in paths if one.is_file()]
     else:
         raise RecordingError(f"{raw}: no such file or folder, and no file that matches it. Check the path.")
+    found, left_out = [], []
+    for one in paths:
+        by_user = not path.is_dir() and not _is_zip(one)  # then it is taken whatever its name
+        for file in _look_into(one):
+            if by_user or _matches(file.name, patterns):
+                found.append(file)
+            else:
+                left_out.append(file.where.removeprefix(str(path)).lstrip(":/ "))
     if not found:
         raise RecordingError(
-            f"{raw}: no file in it has a name like {' or '.join(patterns)}. Check the folder, or choose another source."
+            f"{raw}: no file in it has a name like {' or '.join(patterns)}; found {first_of(left_out) or 'nothing'}. "
+            "Check the folder, or choose another source."
         )
-    return found
+    return found, left_out
 
 
-def _chosen(path: pathlib.Path, patterns: Sequence[str]) -> list[DeviceFile]:
-    """A file that was named by the user: taken whatever its name, unless it is a zip."""
-    return list(_look_into(path, patterns)) if _is_zip(path) else [DeviceFile.of(path)]
+def _folders(path: pathlib.PurePath) -> tuple[str, ...]:
+    return tuple(parent.name for parent in path.parents if parent.name)
 
 
-def _look_into(path: pathlib.Path, patterns: Sequence[str]) -> Iterator[DeviceFile]:
-    """The file itself if its name matches, or the matching members of a zip."""
-    if _matches(path.name, patterns):
+def _look_into(path: pathlib.Path) -> Iterator[DeviceFile]:
+    """The file itself, or the members of a zip."""
+    if not _is_zip(path):
         yield DeviceFile.of(path)
-    elif _is_zip(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = sorted(one.filename for one in archive.infolist() if not one.is_dir())
-        except (zipfile.BadZipFile, OSError) as error:
-            raise RecordingError(
-                f"{path}: not a readable zip file ({error}); it may be cut short. Copy or download it again."
-            ) from error
-        for name in names:
-            member = pathlib.PurePosixPath(name)
-            if _matches(member.name, patterns) and not _is_hidden(member):
-                yield DeviceFile(member.name, f"{path}: {name}", path.stem, None, _member(path, name))
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(one.filename for one in archive.infolist() if not one.is_dir())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise RecordingError(
+            f"{path}: not a readable zip file ({error}); it may be cut short. Copy or download it again."
+        ) from error
+    for name in names:
+        member = pathlib.PurePosixPath(name)
+        if not _is_hidden(member):
+            folders = (*_folders(member), path.stem, *_folders(path.resolve()))
+            yield DeviceFile(member.name, f"{path}: {name}", folders, None, _member(path, name))
 
 
 def _member(path: pathlib.Path, name: str) -> Opener:

@@ -10,7 +10,8 @@ import polars as pl
 
 from pat_keras.data.epochs import describe_rule, to_minutes
 from pat_keras.data.readers.device_files import DeviceFile, find_device_files
-from pat_keras.data.readers.devices import DEVICES, Device
+from pat_keras.data.readers.devices import DEVICES, OPTIONS, Device
+from pat_keras.data.readers.raw_files import first_of
 from pat_keras.data.readers.study import Study
 from pat_keras.data.recording import Recording
 from pat_keras.errors import ConfigError, RecordingError
@@ -41,13 +42,16 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
         raise ConfigError(
             f"{name} has no option {unknown[0]!r}; it has {', '.join(device.options) or 'none'}. Leave it out."
         )
-    files = find_device_files(raw, device.patterns)
+    files, left_out = find_device_files(raw, device.patterns)
     unit = chosen.get("measure", device.unit)
-    reading = {"source": device.title, "files": str(len(files)), **chosen}
+    usual = {option: OPTIONS[option].default for option in device.options}
+    settings = {option: value for option, value in {**usual, **chosen}.items() if value is not None}
+    others = f"; {len(left_out):,} others left out: {first_of(left_out)}" if left_out else ""
+    reading = {"source": device.title, "files": f"{len(files):,}{others}", **settings}
     return Study(
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
-        recordings=_recordings(files, reader_of(device), chosen, unit, reading),
+        recordings=_recordings(files, device, chosen, unit, reading),
         expected_people=len(files) if len(files) > 1 else None,  # one may hold many people
         labels={},
         missing_label=lambda label, _: f"no {label}",
@@ -71,11 +75,15 @@ def reader_of(device: Device) -> Callable[..., list[Recording]]:
 
 def _recordings(
     files: list[DeviceFile],
-    reader: Callable[..., list[Recording]],
+    device: Device,
     options: Mapping[str, str],
     unit: str,
     reading: dict[str, str],
 ) -> Iterator[Recording]:
+    reader = reader_of(device)
+    named = (
+        "files" if any("*" in pattern for pattern in device.patterns) else "folders or zips"
+    )  # by whose name ids are
     seen: dict[str, str] = {}
     rules: dict[str, int] = {}
     for file in files:
@@ -84,7 +92,7 @@ def _recordings(
             if person in seen:
                 raise RecordingError(
                     f"{file.where}: the participant {person!r} was read already, from {seen[person]}. Rename one of "
-                    "the files if they are of two people; take one away if not."
+                    f"the {named} if they are of two people; take one away if not."
                 )
             if recording.unit != unit:
                 raise RecordingError(f"{file.where}: the unit is {recording.unit}, but {unit} in the files before it.")

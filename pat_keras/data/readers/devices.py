@@ -62,8 +62,8 @@ OPTIONS: dict[str, Option] = {
     ),
     "date_order": Option(
         None,
-        ("day_first", "month_first"),
-        "Of dates such as 4/7/2015, where the file does not tell; by default it is read off the dates.",
+        ("day_first", "month_first", "year_first"),
+        "Of dates such as 4/7/2015 or 15-04-07, where the file does not tell; by default it is read off the dates.",
     ),
     "gmt_to": Option(None, (), "Zone where the device was worn, such as Europe/Berlin, if its times are in GMT."),
     "recorded_by": Option(None, (), "Name of the phone or watch whose steps are read, if there are several."),

@@ -33,7 +33,7 @@ def read_fitbit_steps(
     Args:
         source: the file.
         participant_id: who, if it is one person's file; `Id` if not given.
-        date_order: "day_first" or "month_first" where the dates do not tell; None reads it off.
+        date_order: "day_first", "month_first" or "year_first" where the dates do not tell; None reads it off.
 
     Returns:
         A recording for each `Id`. Its `wear` is False on days, midnight to midnight, of zeros alone; the zeros stay.

@@ -88,9 +88,14 @@ def _choose(
             left_out.append(name)
     if not chosen:
         wanted = f"that fits --files={pattern}" if pattern is not None else f"that ends in {', '.join(suffixes)}"
-        there = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
-        raise RecordingError(f"{path}: there is no file {wanted}; found {there or 'nothing'}. Give another place.")
+        there = first_of(left_out) or "nothing"
+        raise RecordingError(f"{path}: there is no file {wanted}; found {there}. Give another place.")
     return chosen, left_out
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first five of these names."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _parts(name: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ def read_tempatilumi(
     Args:
         source: the file.
         participant_id: who; the file's name without its suffix if not given.
-        date_order: "day_first" or "month_first" where the dates do not tell; None reads it off.
+        date_order: "day_first", "month_first" or "year_first" where the dates do not tell; None reads it off.
 
     Raises:
         RecordingError: if it is no such file or is damaged.

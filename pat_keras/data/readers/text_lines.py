@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import re
 
 import polars as pl
 
@@ -10,6 +12,8 @@ from pat_keras.errors import RecordingError
 
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 FREE_MARKS = "\x1f\x1e\x1d\x1c\x01\x02\x03"  # one of them is in no text that `split_lines` lets through
+MARKS = ",;\t|"  # that separate the fields of a table with a header
+_HINT = re.compile(r'"?sep=.?"?[,;\t|]*', re.IGNORECASE)
 _NOT_TEXT = {
     b"PK\x03\x04": "a zip or a spreadsheet (.xlsx); save the sheet as CSV, or give the zip the ending .zip",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls); save the sheet as CSV",
@@ -83,3 +87,45 @@ def split_lines(text: str, where: str) -> pl.Series:
         infer_schema=False,
     ).to_series()
     return lines.fill_null("")
+
+
+def blank_hint(lines: pl.Series) -> pl.Series:
+    """The lines with the first one blank if it is `sep=;`, by which a file tells spreadsheets its separator."""
+    return lines if not len(lines) or not _HINT.fullmatch(lines[0]) else pl.concat([pl.Series([""]), lines[1:]])
+
+
+def whole_rows(lines: pl.Series, where: str) -> pl.Series:
+    """Lines of a table of which each is a row, or blank: a text in quotation marks that goes on in further lines is put
+    together in its first, and these are left blank, so that numbers of lines are right.
+
+    Raises:
+        RecordingError: if rows may lie between two quotation marks, of which the first is then one that was not closed.
+    """
+    odd = (lines.str.count_matches('"', literal=True) % 2 == 1).arg_true().to_list()
+    if not odd or len(odd) % 2:  # whose last is not closed: each that is alone on its line may be the one
+        return lines
+    texts = lines.to_list()
+    header = next(at for at, text in enumerate(texts) if text.strip(f" {MARKS}"))
+    mark, width = "", 0
+    for first, last in zip(odd[::2], odd[1::2], strict=True):
+        parts = texts[first : last + 1]
+        texts[first : last + 1] = ["\n".join(parts), *[""] * (last - first)]
+        if not width:
+            mark = max(MARKS, key=lambda one: len(_row(texts[header], one)))
+            width = len(_row(texts[header], mark))
+        like_rows = first > header and any(len(part.split(mark)) == width for part in parts[1:])
+        if like_rows or not _row(texts[first], mark):
+            raise RecordingError(
+                f"{where}, line {first + 1}: a quotation mark is not closed on its line, and what follows until the "
+                f"next one, in line {last + 1}, looks like other rows. Close it, or take it away."
+            )
+    return pl.Series(texts, dtype=pl.String)
+
+
+def _row(text: str, mark: str) -> list[str]:
+    """The fields of a row; none if it is not exactly one."""
+    try:
+        rows = list(csv.reader([text], delimiter=mark, strict=True))
+    except csv.Error:
+        return []
+    return rows[0] if len(rows) == 1 else []

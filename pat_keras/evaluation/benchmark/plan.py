@@ -27,7 +27,7 @@ from pat_keras.data.cohort_checks import KEY_COLUMNS
 from pat_keras.data.features import cut_points_of
 from pat_keras.data.label_rules import PositiveRule
 from pat_keras.data.splits import Split, split_hash
-from pat_keras.errors import ConfigError, LabelError, PATError
+from pat_keras.errors import CohortError, ConfigError, LabelError, PATError
 from pat_keras.evaluation.benchmark.config import (
     SPLIT_FIELDS,
     BenchmarkConfig,
@@ -210,6 +210,7 @@ def _cells_of(task: TaskSpec, model: ModelSpec, config: BenchmarkConfig, source:
             if model.fit_on_validation:
                 fixed["fit_on_validation"] = True
             if model.baseline:
+                source.remember(f"check of {model.baseline}", functools.partial(_check_windows, task, model, data))
                 fixed["inputs"] = _inputs_hash(model.baseline, data)
             for fold, split in enumerate(parts, 1):
                 definition = {**fixed, "split": split_hash(split)}
@@ -239,6 +240,21 @@ def _data_hash(data: LabelledData) -> str:
     digest = hashlib.sha256(Cohort(data.cohort.activity, table, data.cohort.metadata).content_hash().encode())
     digest.update(np.ascontiguousarray(data.y, dtype="<f8").tobytes() + json.dumps(data.classes).encode())
     return digest.hexdigest()
+
+
+def _check_windows(task: TaskSpec, model: ModelSpec, data: LabelledData) -> None:
+    """See that a baseline can describe the windows of a task, before anything is computed."""
+    from pat_keras.models.baselines import BASELINES
+
+    check = BASELINES[model.baseline].check
+    if check is not None:
+        try:
+            check(data.activity)
+        except CohortError as error:
+            raise CohortError(
+                f"{task.data}: task {task.name!r}, model {model.name!r} ({model.baseline}): {error} Or name the tasks "
+                "that the model is for by its `tasks`."
+            ) from None
 
 
 def _inputs_hash(baseline: str, data: LabelledData) -> str:

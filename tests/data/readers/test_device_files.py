@@ -34,25 +34,27 @@ PATTERNS = ("*.awd", "*.awd.gz")
 
 
 def test_folder(folder):
-    found = find_device_files(folder, PATTERNS)
+    found, left_out = find_device_files(folder, PATTERNS)
     assert [one.stem for one in found] == ["0012", "7", "8"]  # names with .. are hidden ones, too
     assert [one.read() for one in found] == [b"a", b"b", b"sub/8.awd"]
+    assert left_out == ["more.zip: sub/readme.md", "notes.txt"]
     assert found[2].where == f"{folder / 'more.zip'}: sub/8.awd"
     assert (found[0].path, found[1].path, found[2].path) == (folder / "0012.AWD", None, None)
 
 
 def test_single_file_zip_and_pattern(folder):
-    assert [one.name for one in find_device_files(folder / "notes.txt", PATTERNS)] == ["notes.txt"]
-    assert [one.name for one in find_device_files(folder / "more.zip", PATTERNS)] == ["8.awd"]
-    assert [one.name for one in find_device_files(f"{folder}/*.AWD", PATTERNS)] == ["0012.AWD"]
-    assert [one.name for one in find_device_files(f"{folder}/**/7*", PATTERNS)] == ["7.awd.gz"]
+    assert [one.name for one in find_device_files(folder / "notes.txt", PATTERNS)[0]] == ["notes.txt"]
+    found, left_out = find_device_files(folder / "more.zip", PATTERNS)
+    assert ([one.name for one in found], left_out) == (["8.awd"], ["sub/readme.md"])
+    assert [one.name for one in find_device_files(f"{folder}/*.AWD", PATTERNS)[0]] == ["0012.AWD"]
+    assert [one.name for one in find_device_files(f"{folder}/**/7*", PATTERNS)[0]] == ["7.awd.gz"]
 
 
 def test_nothing_there(folder):
     for raw, message in (
         (folder / "nowhere", "no such file or folder"),
         (f"{folder}/*.xyz", "no file that matches"),
-        (folder / "below", r"no file in it has a name like \*\.agd"),
+        (folder / "below", r"no file in it has a name like \*\.agd; found 7\.awd\.gz"),
     ):
         with pytest.raises(RecordingError, match=message):
             find_device_files(raw, ("*.agd",))
@@ -134,6 +136,29 @@ def test_order_of_day_and_month():
             months("04/07/2015 10:00", "04/07/2015 10:01", **options)
     with pytest.raises(RecordingError, match="line 7: the month comes first here"):
         months("04/17/2015 10:00", "17/04/2015 10:01")
+
+
+def test_years_of_two_digits_may_come_first():
+    def starts(*texts, **options):
+        texts, table = one_table(texts, 7, "f.csv")
+        return str(read_clock(texts, table, **options)[0].item().date())
+
+    assert starts("15-04-08 23:59", "15-04-09 00:00") == "2015-04-08"
+    assert starts("08-04-08 10:00", "08-04-19 10:00", "08-04-18 10:00") == "2008-04-08"  # whatever the holes
+    assert starts("15-04-08 23:59", "16-04-08 00:00", "26-04-08 00:00") == "2008-04-15"
+    assert starts("30-12-14 10:00", "02-01-15 10:00") == "2014-12-30"
+    assert starts("04/07/15 23:59", "04/08/15 00:00") == "2015-04-07"
+    assert starts("15-04-08 10:00", date_order="year_first") == "2015-04-08"
+    assert starts("15-04-08 10:00", date_order="day_first") == "2008-04-15"
+    assert starts("15-04-32 10:00") == "2032-04-15"
+    with pytest.raises(
+        RecordingError, match=r"15 April 2008 with the day first and 08 April 2015 .* --date_order=day_f"
+    ):
+        starts("15-04-08 10:00", "15-04-08 10:01")
+    with pytest.raises(RecordingError, match=r"day_first or month_first or year_first"):
+        starts("05-04-08 10:00")
+    with pytest.raises(RecordingError, match=r"line 7: '31-04-15 10:00' is no date"):
+        starts("30-04-15 10:00", "31-04-15 10:00")
 
 
 def test_durations_and_steps():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -57,7 +59,13 @@ def test_actigraph_columns_follow_the_mode():
 
 @pytest.mark.parametrize(
     ("date", "form", "start"),
-    [("3/9/2021", "M/d/yyyy", START), ("09-03-2021", "dd-MM-yyyy", START), ("9/3/2021", "d/M/yyyy", START)],
+    [
+        ("3/9/2021", "M/d/yyyy", START),
+        ("09-03-2021", "dd-MM-yyyy", START),
+        ("9/3/2021", "d/M/yyyy", START),
+        ("21-03-09", "yy-MM-dd", START),
+        ("09-03-21", "dd-MM-yy", START),
+    ],
 )
 def test_actigraph_dates_are_as_the_header_says(date, form, start):
     assert read_actigraph_csv(of(make.actigraph(date=date, format=form)))[0].start == start
@@ -220,8 +228,20 @@ def test_apple_health_is_named_by_its_zip_or_folder(tmp_path):
     folder = tmp_path / "bert" / "apple_health_export"
     folder.mkdir(parents=True)
     (folder / "export.xml").write_text(make.apple_health(APPLE))
-    (tmp_path / "bert" / "export.xml").write_text(make.apple_health(APPLE))
-    assert read_apple_health(tmp_path / "bert" / "export.xml")[0].participant_id == "bert"
+    (tmp_path / "bert" / "Export.xml").write_text(make.apple_health(APPLE))
+    for file in (folder / "export.xml", tmp_path / "bert" / "Export.xml"):
+        assert read_apple_health(file)[0].participant_id == "bert"
+    shutil.rmtree(tmp_path / "bert")
+    for name, zipped in (("007/export.zip", ""), ("008/Export.zip", ""), ("009.zip", ""), ("all.zip", "010/")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(f"{zipped}apple_health_export/export.xml", make.apple_health(APPLE))
+            archive.writestr(f"{zipped}apple_health_export/export_cda.xml", "<x/>")
+    study = read_devices("apple_health", tmp_path)
+    assert [one.participant_id for one in study.recordings] == ["007", "008", "009", "010"]
+    (tmp_path / "007" / "export.xml").write_text(make.apple_health(APPLE))
+    with pytest.raises(RecordingError, match=r"'007' was read already.* Rename one of the folders or zips"):
+        list(read_devices("apple_health", tmp_path).recordings)
 
 
 def test_table_of_devices_is_whole():
@@ -240,6 +260,7 @@ def test_study_of_a_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     study = read_devices("actiwatch", tmp_path)
     recordings = list(study.recordings)
+    assert study.reading["files"] == "3; 1 others left out: notes.txt"
     assert [one.participant_id for one in recordings] == ["0012", "7", "8"]
     assert [one.activity.tolist() for one in recordings] == [[3] * 16, [12] * 4, [12] * 4]
     assert study.reading["minutes"] == (
