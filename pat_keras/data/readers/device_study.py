@@ -11,7 +11,7 @@ import polars as pl
 from pat_keras.data.epochs import describe_rule, to_minutes
 from pat_keras.data.readers.device_files import DeviceFile, find_device_files
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, Device
-from pat_keras.data.readers.raw_files import first_of
+from pat_keras.data.readers.raw_files import account_of
 from pat_keras.data.readers.study import Study
 from pat_keras.data.recording import Recording
 from pat_keras.errors import ConfigError, RecordingError
@@ -46,8 +46,7 @@ def read_devices(name: str, raw: str | os.PathLike[str], options: Mapping[str, s
     unit = chosen.get("measure", device.unit)
     usual = {option: OPTIONS[option].default for option in device.options}
     settings = {option: value for option, value in {**usual, **chosen}.items() if value is not None}
-    others = f"; {len(left_out):,} others left out: {first_of(left_out)}" if left_out else ""
-    reading = {"source": device.title, "files": f"{len(files):,}{others}", **settings}
+    reading = {"source": device.title, "files": account_of(len(files), left_out), **settings}
     return Study(
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
@@ -81,9 +80,8 @@ def _recordings(
     reading: dict[str, str],
 ) -> Iterator[Recording]:
     reader = reader_of(device)
-    named = (
-        "files" if any("*" in pattern for pattern in device.patterns) else "folders or zips"
-    )  # by whose name ids are
+    # By whose names people are called.
+    named = "files" if any("*" in pattern for pattern in device.patterns) else "folders or zips"
     seen: dict[str, str] = {}
     rules: dict[str, int] = {}
     for file in files:

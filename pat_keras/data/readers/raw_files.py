@@ -93,6 +93,11 @@ def _choose(
     return chosen, left_out
 
 
+def account_of(number: int, left_out: Sequence[str]) -> str:
+    """How many files are read, and which others are not."""
+    return f"{number:,}" + (f"; {len(left_out):,} others left out: {first_of(left_out)}" if left_out else "")
+
+
 def first_of(names: Sequence[str]) -> str:
     """The first five of these names."""
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -16,7 +16,7 @@ from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to
 from pat_keras.data.joining import join_recordings
 from pat_keras.data.readers.column_names import plain_name
 from pat_keras.data.readers.local_time import localise, put_in_order
-from pat_keras.data.readers.raw_files import RawFile, find_files
+from pat_keras.data.readers.raw_files import RawFile, account_of, find_files
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.readers.table_config import TableConfig
 from pat_keras.data.readers.table_grid import check_grid, median_step
@@ -61,10 +61,7 @@ def read_tables(
         _check_names(found)
     tables = _Tables(config, found, others or {})
     at, first = tables.first()
-    reading = {"files": f"{len(found):,}", **first.findings}
-    if left_out:
-        shown = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
-        reading["files"] += f"; {len(left_out):,} others left out: {shown}"
+    reading = {"files": account_of(len(found), left_out), **first.findings}
     one_file = len(found) == 1 and bool(config.id_column)
     return Study(
         name=name,
