@@ -34,9 +34,9 @@ def read_days_table(path: str | os.PathLike[str]) -> dict[str, int | None]:
     try:
         text, _ = decode(pathlib.Path(path).read_bytes(), None, where)
         lines = blank_hint(split_lines(text, where))
-        header = next(line for line in lines if line.strip())
-        mark = max(",;\t", key=header.count)
-        table = pl.read_csv("\n".join(lines).encode(), separator=mark, infer_schema=False)
+        header = int((lines.str.strip_chars() != "").arg_true()[0])  # a file without one is refused by `split_lines`
+        mark = max(",;\t", key=lines[header].count)
+        table = pl.read_csv("\n".join(lines[header:]).encode(), separator=mark, infer_schema=False)
     except pl.exceptions.PolarsError as problem:
         detail = str(problem).splitlines()[0]
         raise RecordingError(
@@ -45,12 +45,12 @@ def read_days_table(path: str | os.PathLike[str]) -> dict[str, int | None]:
     ids = [name for name in _ID_COLUMNS if name in table.columns]
     if len(ids) != 1 or "days" not in table.columns:
         raise RecordingError(
-            f"{where}, line 1: found the columns {', '.join(table.columns)}; expected participant_id (or id) and days, "
-            "separated by commas, semicolons or tabs. Rename them."
+            f"{where}, line {header + 1}: found the columns {', '.join(table.columns)}; expected participant_id (or "
+            "id) and days, separated by commas, semicolons or tabs. Rename them."
         )
     days: dict[str, int | None] = {}
     for row, (participant_id, text) in enumerate(table.select(ids[0], "days").iter_rows()):
-        line = f"{where}, line {row + 2}"
+        line = f"{where}, line {header + row + 2}"
         person, number = unicodedata.normalize("NFC", (participant_id or "").strip()), (text or "").strip()
         if not person:
             raise RecordingError(f"{line}: {ids[0]} is blank, expected whose days these are. Fill it or drop the line.")

@@ -61,6 +61,8 @@ def test_read(tmp_path, name):
         ("id,days\na,7\na,8\n", "line 3: participant a is there a second time"),
         ("id,days\n,7\n", "line 2: id is blank"),
         ("id,days\na,0\n", "line 2: days of participant a is '0', expected a whole number, 1 or more"),
+        ("sep=;\n\nid;days\na;0\n", "line 4: days of participant a is '0'"),
+        ("sep=;\nid;nights\na;7\n", "line 2: found the columns id, nights"),
         ("id,days\na,7.5\n", "days of participant a is '7.5'"),
         ("id,days\na,-1\n", "days of participant a is '-1'"),
         ("id,days\na,7,8\n", "no table can be read in it"),
