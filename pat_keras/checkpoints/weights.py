@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import zipfile
+from typing import Any
 
 import keras
 
@@ -96,11 +97,9 @@ def stated_minutes(source: str | os.PathLike[str]) -> dict[str, str]:
     if str(source) in registry.PRESETS:
         return {"standardize": registry.PRESETS[str(source)].standardize}
     path = pathlib.Path(source)
-    config = (path if path.is_dir() else path.parent) / "config.json"
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(config.read_text(encoding="utf-8"))
-        if "mask_ratio" in found:  # of a pretraining
-            return {name: found[name] for name in ("standardize", "smoothing") if name in found}
+    found = _beside(path, "config.json")
+    if "mask_ratio" in found:  # of a pretraining
+        return {name: found[name] for name in ("standardize", "smoothing") if name in found}
     if path.suffix != ".keras" or not path.is_file():
         return {}
     model = load_model(path)
@@ -113,12 +112,15 @@ def pretrained_units(source: str | os.PathLike[str]) -> tuple[str, ...]:
     """Units of the activity that weights learned from: of a preset, or as a run of pat-pretrain says; () if unknown."""
     if str(source) in registry.PRESETS:
         return registry.PRESETS[str(source)].units
-    path = pathlib.Path(source)
+    units = {cohort.get("unit") for cohort in _beside(pathlib.Path(source), "data.json").get("cohorts", [])}
+    return () if None in units else tuple(sorted(units))
+
+
+def _beside(path: pathlib.Path, name: str) -> dict[str, Any]:
+    """A file of the run that weights lie in, or are; empty where there is none."""
     with contextlib.suppress(OSError, ValueError):
-        account = json.loads(((path if path.is_dir() else path.parent) / "data.json").read_text(encoding="utf-8"))
-        units = {cohort.get("unit") for cohort in account.get("cohorts", [])}
-        return () if None in units else tuple(sorted(units))
-    return ()
+        return json.loads(((path if path.is_dir() else path.parent) / name).read_text(encoding="utf-8"))
+    return {}
 
 
 def load_held(source: str | os.PathLike[str]) -> Held:

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from pat_keras.config import TASKS
+from pat_keras.data.value_names import value_name
 from pat_keras.errors import RunError
 from pat_keras.evaluation.metrics import People, by_participant
 
@@ -157,6 +159,15 @@ def check_free(folder: pathlib.Path) -> None:
             f"{folder}: found a folder that is not empty, expected a new one for the run; nothing in it was changed. "
             "Choose another --out, or, if it holds a run that was stopped, go on with it by --resume."
         )
+
+
+def named_scores(scores: np.ndarray, classes: Sequence[float], task: str) -> dict[str, np.ndarray]:
+    """Scores, (n, C) or (n, 1), by the columns of predictions.csv that hold them, see `score_columns`."""
+    if task == "regression":
+        return {"prediction": scores[:, 0]}
+    if task == "binary":
+        return {"probability": scores[:, 1]}
+    return {f"probability_{value_name(value)}": scores[:, k] for k, value in enumerate(classes)}
 
 
 def score_columns(rows: pl.DataFrame, task: str) -> list[str]:

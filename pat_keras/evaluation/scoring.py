@@ -14,7 +14,6 @@ import polars as pl
 
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data.splits import Split
-from pat_keras.data.value_names import value_name
 from pat_keras.evaluation.comparison import paired_auc_difference, paired_difference
 from pat_keras.evaluation.metrics import (
     People,
@@ -25,6 +24,7 @@ from pat_keras.evaluation.metrics import (
     within_folds,
 )
 from pat_keras.evaluation.protocols import LabelledData
+from pat_keras.evaluation.run_folder import named_scores
 from pat_keras.evaluation.subgroups import by_subgroup, groups_of
 from pat_keras.models.baselines import FeatureBaseline
 
@@ -45,17 +45,8 @@ def predictions_table(data: LabelledData, split: Split, fold: int, predictions: 
             "fold": [fold] * len(rows),
             "label": labels,
         }
-        tables.append(pl.DataFrame(columns | _score_columns(scores, data.classes, task)))
+        tables.append(pl.DataFrame(columns | named_scores(scores, data.classes, task)))
     return pl.concat(tables)
-
-
-def _score_columns(scores: np.ndarray, classes: list[float], task: str) -> dict[str, np.ndarray]:
-    """Columns of a table of predictions, from scores (n, C) or (n, 1)."""
-    if task == "regression":
-        return {"prediction": scores[:, 0]}
-    if task == "binary":
-        return {"probability": scores[:, 1]}
-    return {f"probability_{value_name(value)}": scores[:, k] for k, value in enumerate(classes)}
 
 
 def score_run(

@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from pat_keras.data.files import atomic_write
-from pat_keras.data.value_names import value_name
 from pat_keras.errors import RunError
 from pat_keras.evaluation.benchmark import page, tables
 from pat_keras.evaluation.benchmark.cells import HELD_OUT, CellResult, cell_path, cell_state, set_aside
@@ -18,6 +17,7 @@ from pat_keras.evaluation.benchmark.config import BenchmarkConfig
 from pat_keras.evaluation.benchmark.plan import Cell
 from pat_keras.evaluation.benchmark.summary import Found, summarize
 from pat_keras.evaluation.run_files import write_csv, write_json, write_text
+from pat_keras.evaluation.run_folder import named_scores
 
 # What `Job.results` writes into the folder of the benchmark, in place of what has these names there.
 RESULTS = ("results.json", "results.md", "results.html", "results.csv", "predictions.parquet")
@@ -124,12 +124,7 @@ def predictions(found: Found) -> pl.DataFrame:
 
 def _rows(cell: Cell, result: CellResult, part: str) -> pl.DataFrame:
     held, classes = getattr(result, part), result.account["classes"]
-    if cell.task.kind == "regression":
-        scores = {"prediction": held.score[:, 0]}
-    elif cell.task.kind == "binary":
-        scores = {"probability": held.score[:, 1]}
-    else:
-        scores = {f"probability_{value_name(value)}": held.score[:, k] for k, value in enumerate(classes)}
+    scores = named_scores(held.score, classes, cell.task.kind)
     constants = {
         "task": cell.task.name,
         "model": cell.model.name,
