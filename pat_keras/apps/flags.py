@@ -35,6 +35,9 @@ def define_participants(values: flags.FlagValues) -> None:
 # Help of the flags of `finetune_config`, by the attribute of FinetuneConfig that each sets.
 _FINETUNE_HELP = {
     "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",
+    "learn_score": "Column with the score that a label of 0 and 1 is a cut of, such as phq9 for --label=depression: "
+    "the score is learned and the label is what is scored, which tells more where one class is rare. Probabilities are "
+    "then fitted on validation people (--recalibration=platt). Empty: the label is learned.",
     "model": "pat, or a network that the paper set beside it: lstm, cnn1d, cnn3d, convlstm.",
     "weights": "Weights to start from: a preset such as pat_large_29k (list shows all), the path of an official .h5 "
     "file, or the run directory of pat-pretrain. auto: those of --size and --embedding that come with the package, for "
@@ -203,6 +206,8 @@ def finetune_config(values: flags.FlagValues) -> FinetuneConfig:
     Raises:
         ConfigError: for values that don't exist or don't go together.
     """
+    if values.learn_score and not values["recalibration"].present:
+        values.recalibration = "platt"  # what else there can be is an error
     others: dict[str, Any] = {"repair_fixed_scaling": repair_scaling(values), "subgroups": tuple(values.subgroups)}
     if values.weights == AUTO_WEIGHTS:
         values.weights = installed_weights(values.model, values.size, values.embedding)  # for flags.txt

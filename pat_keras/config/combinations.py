@@ -71,6 +71,8 @@ _COUNTS_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
     "class_weight": ("task", _CLASSES),
     "recalibration": ("task", _CLASSES),
 }
+# What counts only where the label itself is learned, and not a score behind it.
+_OF_LABELS = ("class_weight",)
 
 
 def without_effect(config: FinetuneConfig, searched: Collection[str] = ()) -> list[str]:
@@ -86,7 +88,13 @@ def without_effect(config: FinetuneConfig, searched: Collection[str] = ()) -> li
         ["folds is 10, which has no effect: split is 'holdout', not kfold."]
     """
     default = {field.name: field.default for field in dataclasses.fields(config)}
-    return [
+    unlearned = [
+        f"{name} is {getattr(config, name)!r}, which has no effect: the score {config.learn_score!r} is learned, "
+        "and not the label."
+        for name in _OF_LABELS
+        if config.learn_score and (getattr(config, name) != default[name] or name in searched)
+    ]
+    return unlearned + [
         f"{name} is {getattr(config, name)!r}, which has no effect: {other} is {getattr(config, other)!r}, not "
         f"{' or '.join(needed)}."
         for name, (other, needed) in _COUNTS_WITH.items()
@@ -98,6 +106,8 @@ def without_effect(config: FinetuneConfig, searched: Collection[str] = ()) -> li
 
 def check_together(config: FinetuneConfig) -> None:
     """Raise a ConfigError for settings that are each allowed and don't go together."""
+    if config.learn_score:
+        _check_score(config)
     if config.task == "regression":
         _check_neutral(config, _OF_CLASSES, "for classes, and the task is regression")
         if config.monitor == "auc":
@@ -128,6 +138,21 @@ def check_together(config: FinetuneConfig) -> None:
         raise ConfigError(
             f"split is {config.split!r} and test_people {config.test_people!r}; expected both split 'list' and the "
             "list of those to be tested, or neither."
+        )
+
+
+def _check_score(config: FinetuneConfig) -> None:
+    """Raise a ConfigError where a score can't be learned in place of the label."""
+    if config.task != "binary":
+        raise ConfigError(
+            f"learn_score is {config.learn_score!r}, which is for a label of 0 and 1 that is a cut of a score, and the "
+            f"task is {config.task!r}; expected binary. To predict the score itself, make it the label of a regression."
+        )
+    if config.recalibration != "platt":
+        raise ConfigError(
+            f"learn_score is {config.learn_score!r}, so what is learned are shares of a score and no probabilities of "
+            f"the label until these are fitted on validation people, and recalibration is {config.recalibration!r}; "
+            "expected platt."
         )
 
 

@@ -14,6 +14,7 @@ from pat_keras.evaluation.sealing import TrainingData
 from pat_keras.models.baselines import FeatureBaseline
 from pat_keras.models.outputs import probabilities
 from pat_keras.training.recalibration import balanced_weights, logits_of, recalibration_of, shares_of_person
+from pat_keras.training.score_targets import ScoreTargets
 
 
 def fit_baseline(
@@ -22,8 +23,8 @@ def fit_baseline(
     """Fit a baseline on training people; its probabilities are recalibrated as those of a network are.
 
     Args:
-        model: a baseline, not fitted yet, in which every class weighs the same.
-        known: the data without test people.
+        model: a baseline of the config's `learned_task`, not fitted yet, in which every class weighs the same.
+        known: the data without test people; where a network learns a score from it, so does the baseline.
         config: task and recalibration.
 
     Returns:
@@ -31,13 +32,26 @@ def fit_baseline(
     """
     rows, held = known.split.train, known.split.validation
     y, people = known.y[rows], known.participant_id[rows]
-    model.fit(known.activity[rows], y, people)
-    if config.task == "regression":
-        return lambda activity: model.predict(activity)[:, None]
-    logits = logits_of(model.predict_proba(known.activity[held]))
-    weights = balanced_weights(y, people)
+    logits: Callable[[np.ndarray], np.ndarray]
+    if known.score is not None:
+        targets = ScoreTargets.fit(known.score[rows], people)(known.score[rows])
+        model.fit(known.activity[rows], targets, people)
+        weights: dict[float, float] = {}
+
+        def logits(activity: np.ndarray) -> np.ndarray:
+            return model.predict(activity)[:, None]
+    else:
+        model.fit(known.activity[rows], y, people)
+        if config.task == "regression":
+            return lambda activity: model.predict(activity)[:, None]
+        if config.recalibration == "none":
+            return model.predict_proba
+        weights = balanced_weights(y, people)
+
+        def logits(activity: np.ndarray) -> np.ndarray:
+            return logits_of(model.predict_proba(activity))
+
     shares = shares_of_person(known.participant_id[held])
-    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, known.y[held], shares)
-    if config.recalibration == "none":
-        return model.predict_proba
-    return lambda activity: probabilities(slope * logits_of(model.predict_proba(activity)) + shift, config.task)
+    seen = logits(known.activity[held])
+    slope, shift = recalibration_of(config.recalibration, config.task, weights, seen, known.y[held], shares)
+    return lambda activity: probabilities(slope * logits(activity) + shift, config.task)

@@ -245,6 +245,6 @@ def _config(runs: Sequence[Run], combine: str) -> dict[str, Any]:
         "label": runs[0].data["label"],
         "combine": combine,
         "runs": [str(run.folder) for run in runs],
-        **{name: each(name) for name in ("weights", "mode", "recalibration")},
+        **{name: each(name) for name in ("weights", "mode", "learn_score", "recalibration")},
         **({"standardize": "paper"} if paper else {}),
     }

@@ -166,8 +166,10 @@ def _run_split(
         return finished
     watcher.on_split(sealed.name)
     known = sealed.training()
-    fitted = train_split(*known, config, None if writer is None else writer.checkpoints(number), watcher)
-    baseline = fit_baseline(FeatureBaseline(config.task, seed=config.seed), known, config) if config.baseline else None
+    checkpoints = None if writer is None else writer.checkpoints(number)
+    fitted = train_split(*known[:4], config, checkpoints, watcher, known.score)
+    simple = FeatureBaseline(config.learned_task, seed=config.seed)
+    baseline = fit_baseline(simple, known, config) if config.baseline else None
     people = sealed.open()
     predictions = {**fitted.predictions, "test": predict_test(fitted.model, people.activity, config)}
     beside: Predictions = {}

@@ -44,6 +44,7 @@ class LabelledData:
         classes: the labels of the classes as the cohort has them; none for a regression.
         account: for data.json.
         without_label: ids of the people of the cohort who were left out for want of the label.
+        score: (B,) that the label is a cut of, higher where it is 1; None unless it is learned in the label's place.
     """
 
     cohort: Cohort
@@ -54,6 +55,7 @@ class LabelledData:
     classes: list[float]
     account: dict[str, Any]
     without_label: frozenset[str] = frozenset()
+    score: np.ndarray | None = None
 
 
 def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Callable[[str], None]) -> LabelledData:
@@ -62,12 +64,12 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
     Args:
         cohort: windows with labels; those without this one are left out and counted.
         label: the column to predict.
-        config: its task, standardize and repair_fixed_scaling are looked at.
+        config: its task, learn_score, standardize and repair_fixed_scaling are looked at.
         say: told about data that look wrongly scaled.
 
     Raises:
         LabelError: for a label that is absent, missing everywhere, not of the task, of one class, or that differs
-            between the windows of one person.
+            between the windows of one person; or for a score to learn of which the label is no cut.
         CohortError: if minutes are missing, or the fixed scaling to undo is not that of the data.
     """
     values = cohort.label(label)
@@ -82,6 +84,7 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
         cohort, values = cohort.select(rows), values[rows]
     y, classes = _targets(values, label, config.task)
     people = by_participant(cohort.participant_id, y, y)
+    score = _score_behind(cohort, label, y, config.learn_score) if config.learn_score else None
     without_label = everybody.difference(people.participant_id.tolist())
     activity = _complete(cohort, config)
     finding = detect_scaling(activity)
@@ -104,8 +107,32 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
     }
     if classes:
         account["people_by_class"] = _people_by_class(people.y, classes)
-    return LabelledData(
-        cohort, activity, y, cohort.participant_id, recording_groups(cohort), classes, account, without_label
+    groups = recording_groups(cohort)
+    return LabelledData(cohort, activity, y, cohort.participant_id, groups, classes, account, without_label, score)
+
+
+def _score_behind(cohort: Cohort, label: str, y: np.ndarray, column: str) -> np.ndarray:
+    """(B,) the score that a label is a cut of, turned so that higher ones are of label 1."""
+    score = cohort.label(column)
+    missing = np.isnan(score)
+    if missing.any():
+        raise LabelError(
+            f"score {column!r}: missing in {int(missing.sum())} of {len(score)} windows that have the label {label!r}, "
+            "expected one for each. Leave these people out of the cohort, or learn the label."
+        )
+    try:
+        by_participant(cohort.participant_id, score, score)
+    except LabelError as error:
+        raise LabelError(f"score {column!r}: {error}") from None
+    zeros, ones = score[y == 0], score[y == 1]
+    if zeros.max() < ones.min():
+        return score
+    if ones.max() < zeros.min():
+        return -score
+    raise LabelError(
+        f"score {column!r}: label {label!r} is no cut of it: the scores of label 0 go from {value_name(zeros.min())} "
+        f"to {value_name(zeros.max())} and those of label 1 from {value_name(ones.min())} to {value_name(ones.max())}, "
+        "expected all of one above all of the other. Choose the score that the label was made from, or learn the label."
     )
 
 

@@ -44,6 +44,12 @@ def limits(run: Run) -> list[str]:
             + " Among people of whom fewer or more are of the class they are wrong: see the calibration before reading "
             "one as a chance."
         )
+    if column := run.config.get("learn_score"):
+        words.append(
+            f"What was learned is the score {column}, of which the label is a cut, as a share of its range. Its order "
+            "is scored against the label, and probabilities of the label were fitted on validation people alone, who "
+            "may be few."
+        )
     if run.metrics.get("folds") or test.get("thresholds"):
         words.append(
             "In cross-validation each person is scored by a model that had not seen them, but people of different "

@@ -1,8 +1,8 @@
 """Test people are touched once: training gets data without them, and what scores them gets them a single time.
 
     sealed = seal(data, make_splits(data, config))
-    train_split(*sealed[0].training(), config)     # as often as you like: no test person is in it
-    people = sealed[0].open()                      # once; a second time is a RunError
+    known = sealed[0].training()      # as often as you like: no test person is in it
+    people = sealed[0].open()         # once; a second time is a RunError
 
 Axes: B windows, T minutes, C outputs.
 """
@@ -29,19 +29,21 @@ _NOBODY = np.array([], dtype=np.int64)
 
 
 class TrainingData(NamedTuple):
-    """What may be learned from: the first arguments of `train_split`.
+    """What may be learned from; without `score`, the first arguments of `train_split`.
 
     Attributes:
         activity: (B, T) float32 raw minutes of training and validation people alone.
         y: (B,) targets.
         participant_id: (B,).
         split: whose rows are of these arrays; its test part is empty.
+        score: (B,) behind the label, if it is learned in the label's place.
     """
 
     activity: np.ndarray
     y: np.ndarray
     participant_id: np.ndarray
     split: Split
+    score: np.ndarray | None = None
 
 
 class HeldOut(NamedTuple):
@@ -80,7 +82,8 @@ class SealedSplit:
         rows, data = self._rows, self._data
         train, validation = (np.searchsorted(rows, part) for part in (self._split.train, self._split.validation))
         split = Split(train, validation, _NOBODY, self.name)
-        return TrainingData(data.activity[rows], data.y[rows], data.participant_id[rows], split)
+        score = None if data.score is None else data.score[rows]
+        return TrainingData(data.activity[rows], data.y[rows], data.participant_id[rows], split, score)
 
     def inner(self, folds: int, seed: int, validation_fraction: float = 0.2, task: str | None = None) -> list[Split]:
         """Splits of the rows of `training()` for choosing settings; see `pat_keras.data.split_parts.inner_splits`."""

@@ -148,7 +148,7 @@ class Searcher:
             watcher = _Reporting(self.watcher, self.maximize, report) if number == 1 else self.watcher
             try:
                 config = dataclasses.replace(self.config, **settings)
-                fitted = train_split(known.activity, known.y, known.participant_id, split, config, None, watcher)
+                fitted = train_split(*known[:3], split, config, None, watcher, known.score)
             except (ConfigError, RunError) as error:  # settings that don't go together, or a training that ran away
                 raise TrialError(str(error)) from error
             rows, scores = split.test, fitted.predictions["test"]

@@ -22,6 +22,7 @@ from pat_keras.training.augmentation import Augmentation, augments
 from pat_keras.training.loop import Watcher
 from pat_keras.training.losses import soft_targets
 from pat_keras.training.recalibration import apply_to, recalibration_of, shares_of_person, weights_of_people
+from pat_keras.training.score_targets import ScoreTargets
 from pat_keras.training.stages import run_stages
 from pat_keras.training.start import build_model, scaling_of
 from pat_keras.training.state import Row
@@ -70,6 +71,7 @@ def train_split(
     config: FinetuneConfig,
     folder: pathlib.Path | None = None,
     watcher: Watcher | None = None,
+    score: np.ndarray | None = None,
 ) -> Fitted:
     """Fine-tune on a split's training people, stop by its validation people, predict its test people.
 
@@ -81,9 +83,11 @@ def train_split(
         config: everything else.
         folder: for the state of the training; a training found there is resumed.
         watcher: told about progress.
+        score: (B,) that 0 and 1 in `y` are a cut of; learned in their place where it is given, see `ScoreTargets`.
 
     Raises:
         CheckpointError, ConfigError, RunError: see `build_model`, `train_stage`.
+        LabelError: if nearly all training people have the same score.
     """
     keras.utils.set_random_seed(config.seed)
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
@@ -94,13 +98,17 @@ def train_split(
     if config.model == "pat" and config.missing == "mask":
         check_seen(activity, model.encoder.config.patch_size, config.min_worn_share)
     centre, spread = _target_scale(y[split.train], config.task)
-    weights = {} if config.task == "regression" else class_weights(y[split.train], config.class_weight)
+    weights = {} if config.learned_task == "regression" else class_weights(y[split.train], config.class_weight)
+    learned = y
+    if score is not None:
+        learned = ScoreTargets.fit(score[split.train], participant_id[split.train])(score)
     parts = {
         name: Part(
             scaled[name],
-            ((y[index] - centre) / spread).astype(np.float32),
+            ((learned[index] - centre) / spread).astype(np.float32),
             np.array([weights.get(value, 1.0) for value in y[index]], dtype=np.float32),
             participant_id[index],
+            label=None if score is None else y[index],
         )
         for name, index in rows.items()
     }
@@ -132,7 +140,7 @@ def _recalibrate(model: Predictor, validation: Part, weights: dict[float, float]
     fitted = config.recalibration == "platt"
     logits = predict(model, validation.x, config.batch_size) if fitted else np.zeros((1, model.num_outputs))
     shares = shares_of_person(validation.participant_id)
-    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, validation.y, shares)
+    slope, shift = recalibration_of(config.recalibration, config.task, weights, logits, validation.truth, shares)
     apply_to(model.output_layer, slope, shift)
 
 

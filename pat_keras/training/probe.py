@@ -77,15 +77,16 @@ def solve_head(model: PATClassifier, train: Part, validation: Part, config: Fine
     finally:
         watcher.on_end()
     y = train.y.astype(np.float64)
-    absent = sorted(set(range(max(model.num_outputs, 2))) - set(y.astype(int))) if config.task != "regression" else []
+    task = config.learned_task  # of a score, the logit is linear in its expected share; see `ScoreTargets`
+    absent = sorted(set(range(max(model.num_outputs, 2))) - set(y.astype(int))) if task != "regression" else []
     if absent:
         raise LabelError(
             f"logistic_probe: no training window has class {', '.join(map(str, absent))}, expected some of every "
             "class. Enlarge the training part."
         )
     sample = Sample(seen.astype(np.float64), y, train.weight.astype(np.float64))
-    folds = person_folds(config.task, y, train.participant_id, FOLDS, config.seed, "logistic_probe")
-    inverse_penalty, fitted = fit_best(make_estimator("logistic", config.task, config.seed), sample, folds)
+    folds = person_folds(task, y, train.participant_id, FOLDS, config.seed, "logistic_probe")
+    inverse_penalty, fitted = fit_best(make_estimator("logistic", task, config.seed), sample, folds)
     kernel, bias = _coefficients(fitted, model.num_outputs)
     model.output_layer.kernel.assign(kernel)
     model.output_layer.bias.assign(bias)
@@ -93,8 +94,8 @@ def solve_head(model: PATClassifier, train: Part, validation: Part, config: Fine
     row: Row = {
         "stage": "probe",
         "epoch": 1,
-        "loss": mean_loss(config.task, train, seen @ kernel + bias),
-        "validation_loss": mean_loss(config.task, validation, outputs),
+        "loss": mean_loss(task, train, seen @ kernel + bias),
+        "validation_loss": mean_loss(task, validation, outputs),
     }
     if config.task != "regression":
         row["validation_auc"] = participant_auc(config.task, validation, outputs)

@@ -21,10 +21,11 @@ class Part:
 
     Attributes:
         x: inputs (B, T).
-        y: targets (B,); of training windows also shares (B, C).
+        y: targets (B,) of the loss; of training windows also shares (B, C).
         weight: of the loss, (B,).
         participant_id: whose they are, (B,).
         varied: gives the inputs (B, T) of a training epoch, counted from 0, in place of `x`; None if they stay.
+        label: (B,) of which the AUC is, where that is not what is learned; None where it is `y`.
     """
 
     x: np.ndarray
@@ -32,6 +33,12 @@ class Part:
     weight: np.ndarray
     participant_id: np.ndarray
     varied: Callable[[int], np.ndarray] | None = None
+    label: np.ndarray | None = None
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(B,) labels."""
+        return self.y if self.label is None else self.label
 
 
 def predict(model: keras.Model, x: np.ndarray, batch_size: int) -> np.ndarray:
@@ -49,7 +56,9 @@ def mean_loss(task: str, part: Part, outputs: np.ndarray) -> float:
         if task == "binary":
             outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=1)
         total = np.logaddexp.reduce(outputs, axis=1)
-        losses = total - outputs[np.arange(len(outputs)), part.y.astype(int)]
+        # A target of two classes may lie between them.
+        of_target = part.y * outputs[:, 1] if task == "binary" else outputs[np.arange(len(outputs)), part.y.astype(int)]
+        losses = total - of_target
     return float(np.mean(part.weight * losses))
 
 
@@ -58,7 +67,7 @@ def participant_auc(task: str, part: Part, outputs: np.ndarray) -> float:
     chances = probabilities(outputs, task)
     _, first, place = np.unique(part.participant_id, return_index=True, return_inverse=True)
     means = np.stack([np.bincount(place, column) / np.bincount(place) for column in chances.T], axis=1)
-    truth = part.y[first].astype(int)
+    truth = part.truth[first].astype(int)
     scores = [
         sklearn.metrics.roc_auc_score(truth == k, means[:, k]) for k in range(means.shape[1]) if (truth == k).any()
     ]

@@ -57,7 +57,7 @@ class _Trials:
         self.given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.stop = stop
 
-    def __call__(self, activity, y, participant_id, split, config, folder=None, watcher=None) -> Fitted:
+    def __call__(self, activity, y, participant_id, split, config, folder=None, watcher=None, score=None) -> Fitted:
         assert folder is None
         self.given.append((activity, y, participant_id))
         noise = abs(np.log10(config.head_learning_rate) + 2)
@@ -282,7 +282,7 @@ def test_what_can_not_be_resumed(cohort, found, monkeypatch) -> None:
 
 
 def test_settings_that_fail_are_noted(cohort, monkeypatch, tmp_path) -> None:
-    def failing(activity, y, participant_id, split, config, folder=None, watcher=None) -> Fitted:
+    def failing(activity, y, participant_id, split, config, folder=None, watcher=None, score=None) -> Fitted:
         if config.head_learning_rate > 1e-3:
             raise RunError("the loss became NaN.")
         return _Trials()(activity, y, participant_id, split, config, folder, watcher)

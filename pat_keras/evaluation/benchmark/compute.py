@@ -94,7 +94,8 @@ def _network(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
     from pat_keras.evaluation.sealing import predict_test
     from pat_keras.training.finetune import train_split
 
-    fitted = train_split(*sealed.training(), cell.config)
+    known = sealed.training()
+    fitted = train_split(*known[:4], cell.config, score=known.score)
     test = predict_test(fitted.model, sealed.open().activity, cell.config)
     return {"validation": fitted.predictions["validation"], "test": test}, fitted.history
 
@@ -124,7 +125,7 @@ def _features(cell: Cell, source: Source, data: LabelledData) -> tuple[FeatureBa
 
     name, smoothing = cell.model.baseline, cell.config.smoothing
     model = make_baseline(
-        name, cell.task.kind, cell.seed, smoothing=smoothing, cut_points=cut_points_of(data.cohort.metadata)
+        name, cell.config.learned_task, cell.seed, smoothing=smoothing, cut_points=cut_points_of(data.cohort.metadata)
     )
     if model.columns:
         seen = np.stack([data.cohort.label(column) for column in model.columns], axis=1)

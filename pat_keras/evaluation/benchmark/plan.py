@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 FORMAT = 1  # of definitions: raised when the same settings would give other results
 
 # Settings that a baseline looks at; others may change without changing what it predicts.
-_OF_BASELINES = ("task", "seed", "missing", "repair_fixed_scaling", "smoothing", "recalibration")
+_OF_BASELINES = ("task", "learn_score", "seed", "missing", "repair_fixed_scaling", "smoothing", "recalibration")
 # The split is part of a definition by who is in it, not by how it was asked for.
 _NOT_DEFINING = (*SPLIT_FIELDS, "train_size", "baseline", "subgroups")
 
@@ -119,7 +119,7 @@ class Source:
             LabelError, CohortError: if they can't be used, naming the file.
         """
         # All that labelled_data looks at; windows are alike for the rest.
-        key = (task.name, config.missing, config.repair_fixed_scaling, config.standardize == "none")
+        key = (task.name, config.missing, config.learn_score, config.repair_fixed_scaling, config.standardize == "none")
         if self._labelled[0] == key and self._labelled[1] is not None:
             return self._labelled[1]
         self._labelled, self._hash = (None, None), None  # two tasks at once would be twice the memory
@@ -239,6 +239,8 @@ def _data_hash(data: LabelledData) -> str:
     table = data.cohort.table.select(KEY_COLUMNS)
     digest = hashlib.sha256(Cohort(data.cohort.activity, table, data.cohort.metadata).content_hash().encode())
     digest.update(np.ascontiguousarray(data.y, dtype="<f8").tobytes() + json.dumps(data.classes).encode())
+    if data.score is not None:
+        digest.update(np.ascontiguousarray(data.score, dtype="<f8").tobytes())
     return digest.hexdigest()
 
 
