@@ -33,7 +33,7 @@ Weights = str | os.PathLike[str] | PATEncoder
 Self = TypeVar("Self", bound="PATClassifierEstimator")
 # What an estimator is not asked: scikit-learn splits and scores, and labels tell the task.
 _NOT_HERE = {"task", "split", "split_column", "split_seed", "test_people", "train_size", "folds", "test_fraction"}
-_NOT_HERE |= {"baseline", "subgroups", "repair_fixed_scaling"}
+_NOT_HERE |= {"baseline", "subgroups", "repair_fixed_scaling", "learn_score"}
 
 # For `sklearn.utils.estimator_checks.check_estimator`: what is not met, and why.
 EXPECTED_FAILED_CHECKS = {
@@ -268,7 +268,8 @@ class PATClassifierEstimator(sklearn.base.ClassifierMixin, sklearn.base.BaseEsti
         if wrong:
             raise ConfigError(
                 f"settings have {', '.join(wrong)}, expected attributes of FinetuneConfig that are no parameters of "
-                "the estimator themselves and not about splitting and scoring, which are scikit-learn's here."
+                "the estimator themselves and not about splitting and scoring, which are scikit-learn's here, nor "
+                "about columns of a cohort, which arrays have not."
             )
         if self.standardize == "paper":
             raise ConfigError("standardize is 'paper', which scales people to be predicted by their own statistics.")

@@ -15,6 +15,7 @@ from pat_keras.config import FinetuneConfig
 from pat_keras.data.smoothing import smooth
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
+from pat_keras.errors import ConfigError
 from pat_keras.models.missing import check_seen
 from pat_keras.models.outputs import probabilities
 from pat_keras.models.predictor import Predictor
@@ -86,9 +87,13 @@ def train_split(
         score: (B,) that 0 and 1 in `y` are a cut of; learned in their place where it is given, see `ScoreTargets`.
 
     Raises:
-        CheckpointError, ConfigError, RunError: see `build_model`, `train_stage`.
+        CheckpointError, ConfigError, RunError: see `build_model`, `train_stage`; ConfigError, too, where the config is
+            of a score and there is none, or the other way round.
         LabelError: if nearly all training people have the same score.
     """
+    if bool(config.learn_score) != (score is not None):
+        given = "none was given" if score is None else "a score was given"
+        raise ConfigError(f"learn_score is {config.learn_score!r}, and {given}; expected both or neither.")
     keras.utils.set_random_seed(config.seed)
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
     rows = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}

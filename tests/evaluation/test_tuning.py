@@ -55,11 +55,13 @@ class _Trials:
 
     def __init__(self, stop: int = 0) -> None:
         self.given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.scores: list[np.ndarray | None] = []
         self.stop = stop
 
     def __call__(self, activity, y, participant_id, split, config, folder=None, watcher=None, score=None) -> Fitted:
         assert folder is None
         self.given.append((activity, y, participant_id))
+        self.scores.append(score)
         noise = abs(np.log10(config.head_learning_rate) + 2)
         rng = np.random.default_rng(0)
         for epoch in range(1, 4):
@@ -99,6 +101,15 @@ def found(cohort, tmp_path_factory) -> tuple[TuneResult, _Trials]:
         trials = _Trials()
         out = tmp_path_factory.mktemp("runs") / "tuned"
         return _tune(patch, trials, cohort, out, data_flags="--label=label\n", flags="--label=label\n"), trials
+
+
+def test_trials_learn_the_score_that_the_config_names(cohort, monkeypatch, tmp_path) -> None:
+    trials = _Trials()
+    more = {"learn_score": "score", "recalibration": "platt", "settings": {"trials": 1}}
+    _tune(monkeypatch, trials, cohort, tmp_path / "tuned", **more)
+    for (_, y, people), score in zip(trials.given, trials.scores, strict=True):
+        assert score is not None and len(score) == len(people)
+        assert score[y == 1].min() > score[y == 0].max()
 
 
 def test_garbage_in_place_of_test_people_changes_no_trial(cohort, found, monkeypatch, tmp_path) -> None:

@@ -203,6 +203,7 @@ def test_what_is_refused(cohort) -> None:
     cases = [
         ({"settings": {"split": "kfold", "epochs": 3}}, ConfigError, "settings have epochs, split"),
         ({"settings": {"no_such": 1}}, ConfigError, "settings have no_such"),
+        ({"settings": {"learn_score": "phq9"}}, ConfigError, "settings have learn_score"),
         ({"standardize": "paper"}, ConfigError, "own statistics"),
         ({"head": "none"}, ConfigError, "head is 'none'"),
     ]
