@@ -78,7 +78,8 @@ def test_nhanes_2013(tmp_path, layout, capsys):
     assert cohort.n_windows == 7  # one of each person whose label is known
     assert cohort.label("benzodiazepine").tolist() == [1, 0, 1, 0, 0, 0, 1]
     assert cohort.metadata["unit"] == "MIMS"
-    assert cohort.metadata["reading"] == {"first_day": "2", "last_day": "8", "flagged": "keep"}
+    days = {"first_day": "2", "last_day": "8", "flagged": "keep"}
+    assert cohort.metadata["reading"] == {"axis": "three_axes", **days}
     printed = capsys.readouterr().out
     assert "7,769 people in the paper" in printed
     assert "4,800 people in the paper" in printed
