@@ -520,6 +520,19 @@ def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
     assert [item.participant_id for item in made] == [name[:-4] for name in sorted(files)]
 
 
+def test_a_pattern_may_say_what_a_column_does(tmp_path):
+    """Two files that a column of ids gives to one person are refused unless both have one id by their names, too."""
+    files = {f"P0{k}_visit{v}.csv": visit(f"P0{k}", START + v * DAY) for k in (1, 2) for v in (1, 2)}
+    raw = write_all(tmp_path / "raw", files)
+    _, made = items(raw, id_pattern="^P[0-9]+")
+    assert [(item.participant_id, len(item)) for item in made] == [(who, 1440 + 200) for who in ("P01", "P02")]
+    with pytest.raises(RecordingError, match=r"'participant_id' is 'P01' in every row, as that of .*visit1"):
+        items(raw, id_pattern="visit[0-9]$")
+    (raw / "P01_visit2.csv").write_text("no table")
+    _, made = items(raw, id_pattern="^P[0-9]+", on_bad_file="reject")
+    assert [(item.participant_id, type(item)) for item in made] == [("P01", Rejection), ("P02", Recording)]
+
+
 def test_what_names_nobody_is_no_id(tmp_path):
     """Blanks, another id in each file, and the columns that are read."""
     things = ("device", "device_id", "Device Identifier", "epoch id", "row id", "valid", "grid", "user_visit_id")
