@@ -59,7 +59,8 @@ def define_flags() -> flags.FlagValues:
         "Where its files are. depresjon, psykose: the published zip or its unpacked folder. nhanes: the folder with "
         "PAXRAW_C.xpt or PAXRAW_D.xpt, PAXMIN_G.xpt or PAXMIN_H.xpt (or PhysioNet's nhanes_1440_PAXMTSM.csv.xz), and "
         "DEMO, DPQ, SLQ, RXQ_RX and BMX of the same cycle for the labels. csv and devices: a file, a folder, a zip, or "
-        "a pattern such as 'data/*.csv'; the name of a file, without its suffix, is the participant_id.",
+        "a pattern such as 'data/*.csv'; the name of a file, without its suffix, is the participant_id, or a part of "
+        "it by --id_pattern.",
         required=True,
         flag_values=values,
     )
@@ -212,7 +213,9 @@ def _open_source(values: flags.FlagValues) -> Study:
     if values.source in DEVICES:
         from pat_keras.data.readers.device_study import read_devices
 
-        return read_devices(values.source, values.raw, device_options(values, values.source))
+        return read_devices(
+            values.source, values.raw, device_options(values, values.source), id_pattern=values.id_pattern
+        )
     return open_nhanes(values)
 
 
@@ -281,12 +284,14 @@ def _summary(study: Study, assembly: Assembly, out: pathlib.Path, rejected: path
 
 
 def _warnings(metadata: dict[str, Any]) -> list[str]:
-    """What may be wrong with the values, though they can be read."""
+    """What may be wrong with ids, values and labels, though they can be read."""
     from pat_keras.data import mixed_units, top_values
+    from pat_keras.data.readers import file_names
 
+    names = metadata["names_of_one_person"]
     words = {"largest_too_often": top_values.words_of, "mixed_units": mixed_units.words_of}
     found = [say(metadata[name], metadata["unit"]) for name, say in words.items() if metadata[name]]
-    return [*found, *metadata["label_warnings"]]
+    return [*([file_names.words_of(names)] if names else []), *found, *metadata["label_warnings"]]
 
 
 def _label_lines(assembly: Assembly) -> list[str]:

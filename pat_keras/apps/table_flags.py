@@ -102,6 +102,14 @@ def define_tables(values: flags.FlagValues) -> None:
         "column of that table, too.",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "id_pattern",
+        None,
+        "csv and devices: regular expression of the participant_id in the name of a file (its first group, if it has "
+        "one), such as '^[^_]+' for P01_visit1.csv and P01_visit2.csv: recordings of one person from several files are "
+        "joined.",
+        flag_values=values,
+    )
     _define(values, _LABELS, "")
 
 
@@ -125,6 +133,10 @@ def check_tables(values: flags.FlagValues) -> None:
             raise ConfigError(f"--{name} is for --source=csv, but --source is {values.source}. Leave it out.")
     if values.id_column is not None and values.source != "csv" and values.labels is None:
         raise ConfigError("--id_column is for --source=csv, or for --labels. Leave it out.")
+    if values.id_pattern is not None and values.source in _LABELLED:
+        raise ConfigError(
+            f"--id_pattern is for --source=csv and devices, but --source is {values.source}. Leave it out."
+        )
     if values.labels is not None:
         return
     for name in _LABELS:
@@ -150,7 +162,7 @@ def table_config(values: flags.FlagValues) -> TableConfig:
     named = {name: values[name].value for name in _TABLE if name != "files"}
     for name in ("timestamp_column", "missing_values"):
         named[name] = tuple(named[name] or ())
-    return TableConfig(**named, id_column=values.id_column)
+    return TableConfig(**named, id_column=values.id_column, id_pattern=values.id_pattern)
 
 
 def label_config(values: flags.FlagValues) -> LabelConfig | None:

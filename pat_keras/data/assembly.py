@@ -17,6 +17,7 @@ import polars as pl
 from pat_keras.data.account import Account, Accountant
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.mixed_units import MeanLevels
+from pat_keras.data.readers.file_names import names_of_one_person
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
 from pat_keras.data.top_values import TopValues
@@ -139,6 +140,9 @@ def _metadata(
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "largest_too_often": store.top_values.too_often() if study.ceiling is None else None,
         "mixed_units": store.mean_levels.two_units(),
+        "names_of_one_person": names_of_one_person(row["participant_id"] for row in store.rows)
+        if study.ids_are_file_names
+        else None,
         "label_warnings": list(study.warnings),
         "reading": dict(study.reading),
         "funnel": funnel,

@@ -90,6 +90,8 @@ def _join_metadata(all_metadata: list[dict[str, Any]]) -> dict[str, Any]:
     """What is the same in all is kept; sources, citations and funnels are listed one after the other."""
     first = all_metadata[0]
     joined = {key: value for key, value in first.items() if all(other.get(key) == value for other in all_metadata)}
+    if "reading" not in joined and len(axes := {axis_of(metadata) for metadata in all_metadata}) == 1 and all(axes):
+        joined["reading"] = {"axis": axes.pop()}  # what else was read differs
     joined["synthetic"] = any(metadata["synthetic"] for metadata in all_metadata)
     for key in ("source", "citation"):
         texts = list(dict.fromkeys(str(metadata[key]) for metadata in all_metadata if metadata.get(key)))

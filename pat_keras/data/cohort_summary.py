@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from pat_keras.data.cohort_checks import BLOCK, KEY_COLUMNS
-from pat_keras.data.value_names import value_name
+from pat_keras.data.value_names import as_written, value_name
 
 _FEW_VALUES = 10  # a column with more different values is summed up by its range
 
@@ -44,7 +44,8 @@ def _describe_column(table: pl.DataFrame, name: str) -> str:
     n_missing = people["participant_id"].n_unique() - known["participant_id"].n_unique()
     counts = known.group_by("value").len().sort("value")
     if counts.height <= _FEW_VALUES:
-        values = [value_name(one) if isinstance(one, float) else str(one) for one in counts["value"]]
+        known_values = as_written(counts["value"]) if counts.schema["value"].is_float() else counts["value"]
+        values = [value_name(one) if isinstance(one, float) else str(one) for one in known_values]
         found = ", ".join(f"{one}: {count} people" for one, count in zip(values, counts["len"], strict=True))
     elif known.schema["value"].is_numeric():
         numbers = known["value"]

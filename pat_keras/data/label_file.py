@@ -12,11 +12,12 @@ import polars_readstat
 from pat_keras.data.readers.numbers import points_are_doubtful
 from pat_keras.data.readers.sniff import read_rows
 from pat_keras.data.readers.table_columns import ids_of
-from pat_keras.data.readers.text_lines import blank_hint, decode, split_lines, whole_rows
+from pat_keras.data.readers.text_lines import blank_hint, decode, old_stata_format, split_lines, whole_rows
 from pat_keras.errors import LabelError, RecordingError
 
 _STATISTICS = (".xpt", ".sav", ".dta")
 _TEXT = (".csv", ".tsv", ".txt")
+_STATA_8 = 113  # number of its format; in those before it, other numbers stand for missing values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ def read_label_file(path: pathlib.Path) -> LabelFile:
         if suffix == ".parquet":
             table = pl.read_parquet(io.BytesIO(path.read_bytes()))
         elif suffix in _STATISTICS:
+            _check_stata(path)
             table = polars_readstat.scan_readstat(str(path), preserve_order=True, missing_string_as_null=True).collect()
         else:
             raise LabelError(
@@ -66,6 +68,8 @@ def read_label_file(path: pathlib.Path) -> LabelFile:
     except (pl.exceptions.PolarsError, RuntimeError, ValueError, OSError) as error:
         if isinstance(error, LabelError):
             raise
+        if old := _stata_format(path):
+            raise _old_stata(path, old, f"can't be read ({str(error).splitlines()[0]})") from error
         raise LabelError(
             f"{path}: can't be read as {suffix} ({str(error).splitlines()[0]}); it may be cut short or of another "
             "kind. Copy or export it again."
@@ -74,6 +78,28 @@ def read_label_file(path: pathlib.Path) -> LabelFile:
         raise LabelError(f"{path}: has no row, expected one a person. Export it again.")
     lines = pl.Series("line", range(1, len(table) + 1), dtype=pl.Int64)
     return LabelFile(path, table, lines, points_are_doubtful("", table))
+
+
+def _stata_format(path: pathlib.Path) -> int | None:
+    """Number of the format of a .dta file of before Stata 13."""
+    if path.suffix.lower() != ".dta":
+        return None
+    with path.open("rb") as file:
+        return old_stata_format(file.read(4))
+
+
+def _check_stata(path: pathlib.Path) -> None:
+    old = _stata_format(path)
+    if old is not None and old < _STATA_8:
+        raise _old_stata(path, old, "is not read")
+
+
+def _old_stata(path: pathlib.Path, number: int, what: str) -> LabelError:
+    of = "8 to 12" if number >= _STATA_8 else "7 or older"
+    return LabelError(
+        f"{path}: is a Stata file of version {of} (format {number}) and {what}; expected one that Stata 13 or newer "
+        "saved. Save it again there, or as CSV."
+    )
 
 
 def read_ids(file: LabelFile, name: str) -> pl.Series:

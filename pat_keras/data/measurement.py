@@ -41,7 +41,11 @@ def common_start(starts: Sequence[str | None]) -> str | None:
 
 
 def axis_of(metadata: Mapping[str, Any]) -> str | None:
-    """The axis of counts that have several ("vertical", "vector_magnitude"); None if the cohort does not say."""
+    """The axis of counts or MIMS ("vertical", "vector_magnitude", "three_axes"); None if the cohort does not say.
+
+    Devices of one axis don't say it, and neither do tables, nor NHANES cohorts of older versions: an axis that is not
+    known goes with every other.
+    """
     return (metadata.get("reading") or {}).get("axis")
 
 

@@ -14,6 +14,7 @@ from pat_keras.data.account import Account, label_counts
 from pat_keras.data.assembly import Assembly
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.files import atomic_write
+from pat_keras.data.readers import file_names
 from pat_keras.data.top_values import words_of
 from pat_keras.errors import CohortError
 from pat_keras.evaluation import cohort_figures as figures
@@ -202,6 +203,9 @@ def _choices(metadata: dict[str, Any]) -> str:
         parts.append(page.paragraph(words_of(metadata["largest_too_often"], metadata["unit"])))
     if metadata.get("mixed_units"):
         parts.append(page.paragraph(f"Warning: {mixed_units.words_of(metadata['mixed_units'], metadata['unit'])}"))
+    if metadata.get("names_of_one_person"):
+        words = file_names.words_of(metadata["names_of_one_person"], with_names=False)
+        parts.append(page.paragraph(f"Warning: {words}"))
     if metadata["reading"]:
         parts.append(page.table("How the files were read", ["What", "How"], list(metadata["reading"].items())))
     return "".join(parts)

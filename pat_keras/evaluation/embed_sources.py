@@ -19,7 +19,7 @@ from pat_keras.data.cohort import Cohort
 from pat_keras.data.cohort_checks import KEY_COLUMNS, check_metadata, check_table
 from pat_keras.data.cohort_files import open_parquet
 from pat_keras.errors import CheckpointError
-from pat_keras.evaluation.ensemble import TrainedOn
+from pat_keras.evaluation.ensemble import MANIFEST, TrainedOn, members_of, trained_on_of_member
 from pat_keras.evaluation.run_folder import read_run
 from pat_keras.models.embedder import Held
 
@@ -71,7 +71,7 @@ class Source:
         name: as it was asked for.
         file: name of its file.
         sha256: of the file.
-        trained_on: the data of a run of pat-finetune; None for others.
+        trained_on: the data of a run of pat-finetune, or of the runs of an ensemble; None for others.
         units: of the activity that other weights learned from; () if nobody knows.
     """
 
@@ -91,6 +91,12 @@ class Source:
             RunError: if a run is not finished.
         """
         path, trained_on = pathlib.Path(weights), None
+        if (path / MANIFEST).exists():
+            members = members_of(path)
+            raise CheckpointError(
+                f"{path}: is an ensemble of {len(members)} models, whose embeddings don't mean the same; expected one. "
+                f"Name it: {members[0]}."
+            )
         if (path / "config.json").exists() and not (path / "encoder.keras").exists():
             run = read_run(path)
             if run.metrics.get("split") in CROSS_VALIDATION:
@@ -115,7 +121,12 @@ class Source:
 
 
 def _of_model(path: pathlib.Path) -> TrainedOn | None:
-    """The data of the run of pat-finetune that a model, of a fold or its only one, lies in; None for other files."""
+    """The data of the run of pat-finetune that a model, of a fold or its only one, lies in; None for other files.
+
+    Of a member of an ensemble, the data of the runs that it was made from.
+    """
+    if (of_member := trained_on_of_member(path)) is not None:
+        return of_member
     folder = path.parent.parent if path.parent.name == "models" else path.parent
     is_model = path in (folder / "model.keras", *folder.glob("models/fold_*.keras"))
     if not is_model or not all((folder / name).exists() for name in _OF_RUN):

@@ -30,7 +30,7 @@ from pat_keras.evaluation.stacking import stack_weights
 from pat_keras.models.predictor import Predictor
 
 COMBINATIONS = ("average", "stack")
-MANIFEST = "ensemble.json"
+MANIFEST, _MEMBERS = "ensemble.json", "members"
 _LISTS = ("class_names", "content_hashes", "activity_range")  # of TrainedOn; the last not in older manifests
 _FORMAT, _VERSION = "pat_keras ensemble", 1
 
@@ -243,24 +243,9 @@ class PATEnsemble:
         folder = pathlib.Path(folder)
         content = _read_manifest(folder / MANIFEST)
         models: list[Predictor] = []
-        for number, member in enumerate(content["members"], 1):
-            path = _member(folder, number)
-            if not path.is_file():
-                raise CheckpointError(
-                    f"{path}: there is no such file, expected member {number} of {len(content['members'])} "
-                    f"({member['name']}). Copy the whole folder again."
-                )
-            if (found := _hash(path.read_bytes())) != member["sha256"]:
-                raise CheckpointError(
-                    f"{path}: found a file with the SHA-256 {found}, expected {member['sha256']}: it is damaged or "
-                    "another one. Copy the whole folder again."
-                )
-            models.append(load_classifier(path))
-        about = content["trained_on"]
-        trained_on = None
-        if about is not None:
-            lists = {name: tuple(about[name]) for name in _LISTS if about.get(name) is not None}
-            trained_on = TrainedOn(**{**about, **lists, "days": LearnedDays.read(folder)})
+        for number in range(1, len(content["members"]) + 1):
+            models.append(load_classifier(_checked_member(folder, content, number)))
+        trained_on = _trained_on(folder, content)
         weights, names = ([member[key] for member in content["members"]] for key in ("weight", "name"))
         return cls(models, weights, names, trained_on)
 
@@ -271,6 +256,35 @@ def _joined_range(ranges: Sequence[Sequence[float] | None]) -> tuple[float, floa
     if len(known) < len(ranges):
         return None
     return min(ends[0] for ends in known), max(ends[1] for ends in known)
+
+
+def members_of(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of the models of an ensemble that `PATEnsemble.save` wrote.
+
+    Raises:
+        CheckpointError: if the manifest is absent or damaged.
+    """
+    return [_member(folder, number + 1) for number in range(len(_read_manifest(folder / MANIFEST)["members"]))]
+
+
+def trained_on_of_member(path: pathlib.Path) -> TrainedOn | None:
+    """What a member of a saved ensemble was trained on, given the member's file; None for other files.
+
+    None, too, for an ensemble that was not made from runs.
+
+    Raises:
+        CheckpointError: if the ensemble's manifest is damaged, or the file is not the one that was saved.
+    """
+    path = path.resolve()
+    folder = path.parent.parent
+    if path.parent.name != _MEMBERS or not (folder / MANIFEST).exists():
+        return None
+    content = _read_manifest(folder / MANIFEST)
+    number = next((number for number in range(1, len(content["members"]) + 1) if _member(folder, number) == path), None)
+    if number is None:
+        return None
+    _checked_member(folder, content, number)
+    return _trained_on(folder, content)
 
 
 def load_models(run: Run) -> list[Predictor]:
@@ -299,7 +313,32 @@ def pooled_weights(folds: Sequence[dict[str, SharedWindows]]) -> np.ndarray:
 
 
 def _member(folder: pathlib.Path, number: int) -> pathlib.Path:
-    return folder / "members" / f"{number:03d}.keras"
+    return folder / _MEMBERS / f"{number:03d}.keras"
+
+
+def _checked_member(folder: pathlib.Path, content: dict[str, Any], number: int) -> pathlib.Path:
+    """The file of a member, from 1, which is the one that the manifest is of."""
+    path, member = _member(folder, number), content["members"][number - 1]
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: there is no such file, expected member {number} of {len(content['members'])} "
+            f"({member['name']}). Copy the whole folder again."
+        )
+    if (found := _hash(path.read_bytes())) != member["sha256"]:
+        raise CheckpointError(
+            f"{path}: found a file with the SHA-256 {found}, expected {member['sha256']}: it is damaged or "
+            "another one. Copy the whole folder again."
+        )
+    return path
+
+
+def _trained_on(folder: pathlib.Path, content: dict[str, Any]) -> TrainedOn | None:
+    """What the manifest says of it."""
+    about = content["trained_on"]
+    if about is None:
+        return None
+    lists = {name: tuple(about[name]) for name in _LISTS if about.get(name) is not None}
+    return TrainedOn(**{**about, **lists, "days": LearnedDays.read(folder)})
 
 
 def _hash(content: bytes) -> str:

@@ -10,6 +10,7 @@ import io
 import os
 import pathlib
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,6 +71,11 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 1, title: str | None
         *axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns, title=title, frameon=False,
         fontsize=9, title_fontsize=9, labelcolor=PALETTE["ink"], alignment="left", columnspacing=1.2,
     ).get_title().set_color(PALETTE["ink"])  # fmt: skip
+
+
+def note_below(figure: Figure, text: str) -> None:
+    """A sentence below a figure of one axes that stands alone, in lines as wide as the figure."""
+    figure.supxlabel(textwrap.fill(text, 72), x=0.02, ha="left", fontsize=8, color=PALETTE["muted"])
 
 
 def with_interval(result: Mapping[str, Any], name: str, digits: int = 2) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pat_keras.evaluation import metrics, plots, task_figures
 from pat_keras.evaluation import report_page as page
 from pat_keras.evaluation.calibration import calibration_groups
-from pat_keras.evaluation.plot_style import with_interval
+from pat_keras.evaluation.plot_style import note_below, with_interval
 from pat_keras.evaluation.run_folder import Run
 
 
@@ -25,15 +25,22 @@ def result_figures(run: Run) -> list[str]:
 
 
 def roc_figure(run: Run) -> Figure | None:
-    """The ROC curve of the test people, or None for a regression or where a class is absent."""
+    """The ROC curve of the test people, or None for a regression or where a class is absent.
+
+    It stands alone: of a cross-validation, it says itself what the caption says in the report.
+    """
     if run.task == "regression":
         return None
     people = run.people("test")
     if len(np.unique(people.y)) < 2:
         return None
     if run.task == "multiclass":
-        return plots.one_versus_rest_figure(people.y, people.score, run.class_names)
-    return plots.roc_curve_figure(people.y, people.score, run.metrics["test"])
+        drawn = plots.one_versus_rest_figure(people.y, people.score, run.class_names)
+    else:
+        drawn = plots.roc_curve_figure(people.y, people.score, run.metrics["test"])
+    if _as_of_one_split(run):
+        note_below(drawn, _about_bands(run))
+    return drawn
 
 
 def training_figure(run: Run) -> str:
@@ -98,6 +105,12 @@ def _as_of_one_split(run: Run) -> str:
     )
 
 
+def _about_bands(run: Run) -> str:
+    """What the bands of curves are."""
+    many, one = "bands are pointwise 95 % bootstrap intervals", "band is the pointwise 95 % bootstrap interval"
+    return f"The {many if run.task == 'multiclass' else one} over people.{_as_of_one_split(run)}"
+
+
 def _binary(run: Run, people: metrics.People) -> list[str]:
     y, p, test = people.y, people.score, run.metrics["test"]
     who = f"{len(y)} test people, {int(y.sum())} of class 1"
@@ -117,7 +130,7 @@ def _binary(run: Run, people: metrics.People) -> list[str]:
     spread = f"Predicted probabilities by class. Median {middle[0]:.2f} in class 0 and {middle[1]:.2f} in class 1"
     spread += "." if threshold is None else f"; the threshold is {threshold:.2f}."
     narrow = _as_of_one_split(run)
-    band = f" The band is the pointwise 95 % bootstrap interval over people.{narrow}"
+    band = f" {_about_bands(run)}"
     return [
         page.figure(plots.roc_curve_figure(y, p, test), "roc", roc, roc + band),
         page.figure(plots.precision_recall_figure(y, p, test), "precision-recall", recall, recall + band),
@@ -143,7 +156,7 @@ def _multiclass(run: Run, people: metrics.People) -> list[str]:
     )
     arguments = (people.y, people.score, names)
     calibration, narrow = f"{calibration}.", _as_of_one_split(run)
-    band = f" The bands are pointwise 95 % bootstrap intervals over people.{narrow}"
+    band = f" {_about_bands(run)}"
     drawing = task_figures.calibration_rest_figure(*arguments)
     return [
         page.figure(plots.one_versus_rest_figure(*arguments), "roc", alt, alt + band),

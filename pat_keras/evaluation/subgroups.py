@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from pat_keras.data.cohort import Cohort
-from pat_keras.data.value_names import value_name
+from pat_keras.data.value_names import as_written, value_name
 from pat_keras.errors import CohortError
 from pat_keras.evaluation import metrics
 
@@ -71,7 +71,7 @@ def groups_of(cohort: Cohort, column: str) -> Groups:
             "Choose a column that is of people."
         )
     numeric = table["value"].dtype.is_numeric()
-    value = table["value"].cast(pl.Float64).fill_nan(None) if numeric else table["value"].cast(pl.String)
+    value = as_written(table["value"]) if numeric else table["value"].cast(pl.String)
     different = value.drop_nulls().unique().sort()
     if numeric and len(different) > _MOST_VALUES:
         names, number = _bands(column, value.to_numpy().astype(np.float64))

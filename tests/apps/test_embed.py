@@ -18,6 +18,7 @@ from pat_keras.data import cohort_checks, stored_activity
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.standardize import Standardizer
 from pat_keras.evaluation import embed
+from pat_keras.evaluation.ensemble import PATEnsemble
 from pat_keras.evaluation.experiment import finetune
 from pat_keras.models.encoder import PATEncoder
 from tests.small import small_cohort, small_config
@@ -170,6 +171,33 @@ def test_a_run_brings_its_scaling(cohort, place, capsys) -> None:
     for weights in ("run", "run/model.keras", "run/models/fold_1.keras"):
         assert _embed(place, "--overwrite", weights=weights) == 2
         assert "the unit is 'MIMS'" in capsys.readouterr().err
+
+
+def test_a_member_of_an_ensemble_is_checked_as_a_run_is(cohort, place, capsys) -> None:
+    run = finetune(small_cohort(), "label", small_config(epochs=1, mode="linear_probe"), out=place / "run")
+    PATEnsemble.from_runs([run.folder]).save(place / "both")
+    (combined := place / "combined").mkdir()  # by pat-ensemble: a run directory with an ensemble in it
+    shutil.copytree(place / "run", combined, dirs_exist_ok=True, ignore=lambda *_: ["model.keras"])
+    shutil.copytree(place / "both", combined, dirs_exist_ok=True)
+    capsys.readouterr()
+    other = Cohort(cohort.activity, cohort.table, {**cohort.metadata, "unit": "MIMS"})
+    other.write(place / "other.parquet")
+    for folder in ("both", "combined"):
+        assert _embed(place, "--overwrite", weights=folder) == 2
+        words = f"is an ensemble of 1 models, whose embeddings don't mean the same; expected one. Name it: {place}"
+        assert f"{words}/{folder}/members/001.keras." in capsys.readouterr().err
+        member = f"{folder}/members/001.keras"
+        assert _embed(place, "--overwrite", f"--data={place / 'other.parquet'}", weights=member) == 2
+        assert "the unit is 'MIMS', that of the data of the run in" in capsys.readouterr().err
+        assert _embed(place, "--overwrite", weights=member) == 0
+        assert "embeddings of people it has seen know their labels" in capsys.readouterr().err
+        assert _about(place)["weights"]["finetuned_on"] == "label"
+    (place / "both" / "members" / "002.keras").write_bytes((place / "run" / "model.keras").read_bytes())
+    assert _embed(place, "--overwrite", f"--data={place / 'other.parquet'}", weights="both/members/002.keras") == 0
+    (place / "both" / "members" / "001.keras").write_bytes((place / "encoder.keras").read_bytes())
+    capsys.readouterr()
+    assert _embed(place, "--overwrite", weights="both/members/001.keras") == 2
+    assert "it is damaged or another one" in capsys.readouterr().err
 
 
 def test_another_unit_than_the_weights_learned_from_is_said(cohort, place) -> None:

@@ -78,10 +78,58 @@ def test_nhanes_2013(tmp_path, layout, capsys):
     assert cohort.n_windows == 7  # one of each person whose label is known
     assert cohort.label("benzodiazepine").tolist() == [1, 0, 1, 0, 0, 0, 1]
     assert cohort.metadata["unit"] == "MIMS"
-    assert cohort.metadata["reading"] == {"first_day": "2", "last_day": "8", "flagged": "keep"}
+    days = {"first_day": "2", "last_day": "8", "flagged": "keep"}
+    assert cohort.metadata["reading"] == {"axis": "three_axes", **days}
     printed = capsys.readouterr().out
     assert "7,769 people in the paper" in printed
     assert "4,800 people in the paper" in printed
+
+
+def test_visits_of_one_person_are_told_and_joined_by_a_pattern(tmp_path, capsys):
+    """Without it, a split may put a person into training and test."""
+    raw, out = tmp_path / "raw", tmp_path / "o.parquet"
+    raw.mkdir()
+    for number, who in enumerate(("P01", "P02", "P03", "P04")):
+        for visit in (1, 2) if number < 3 else (1,):
+            begin = {"date": f"{3 * visit}/9/2021", "time": f"10:05:{17 * visit}"}
+            count = DAYS * 1440 + 100 * number
+            (raw / f"{who}_visit{visit}.csv").write_text(make.actigraph(count, 60, **begin))
+    flags = ("--source=actigraph", f"--raw={raw}", f"--out={out}", "--overwrite")
+    assert run(*flags) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "warning: 6 people, whose ids are names of files, may be 3: their names differ in a visit" in told
+    pairs = "; ".join(f"'P0{number}_visit1' and 'P0{number}_visit2'" for number in (1, 2, 3))
+    assert f"alone: {pairs}. If they are" in told and "give --id_pattern, " in told and "such as '^[^_]+'" in told
+    assert "P04" not in told
+    page = out.with_suffix(".html").read_text(encoding="utf-8")
+    assert "Warning: 6 people, whose ids are names of files, may be 3" in page and "P03_" not in page
+    assert Cohort.read(out).n_people == 7  # nothing is joined without being asked for
+    assert run(*flags, "--id_pattern=^[^_]+") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "warning" not in told and "ids: in the names of files, by ^[^_]+" in told
+    joined = "3 people; their recordings are joined in order of time; of 3, minutes begin up to 59 s earlier, on one"
+    assert f"several files of a person: {joined}" in told
+    cohort = Cohort.read(out)
+    assert cohort.table["participant_id"].to_list() == ["P01", "P01", "P02", "P02", "P03", "P03", "P04"]
+    assert cohort.table["window"].to_list() == [0, 1, 0, 1, 0, 1, 0]
+    assert cohort.table["start"].dt.month().to_list() == [3, 6, 3, 6, 3, 6, 3]
+    assert cohort.metadata["funnel"][0]["people"] == 4
+    assert cohort.metadata["reading"]["minutes"] == "counts a minute, as recorded (7 recordings)"
+    np.testing.assert_array_equal(cohort.activity[0, :3], np.arange(3) + 13 * 60 + 55)
+    assert run(*flags, "--id_pattern=^Q") == 2
+    assert "P01_visit1.csv: --id_pattern=^Q finds no id in the name 'P01_visit1'" in capsys.readouterr().err
+
+
+def test_files_of_one_name_in_two_folders_may_be_joined(tmp_path, capsys):
+    out = tmp_path / "o.parquet"
+    for visit in ("3", "6"):
+        (tmp_path / "raw" / visit).mkdir(parents=True)
+        (tmp_path / "raw" / visit / "7.csv").write_text(make.actigraph(DAYS * 1440, 60, date=f"{visit}/9/2021"))
+    flags = ("--source=actigraph", f"--raw={tmp_path / 'raw'}", f"--out={out}")
+    assert run(*flags) == 2
+    assert "If both are of one person, take one away, or give --id_pattern='.+'" in capsys.readouterr().err
+    assert run(*flags, "--id_pattern=.+") == 0
+    assert Cohort.read(out).participant_id.tolist() == ["7", "7"]
 
 
 BAD = {
@@ -94,6 +142,8 @@ BAD = {
     "days": (["--source=nhanes", "--cycle=G", "--days=two"], "--days=two: expected two days such as 2-8"),
     "no such days": (["--source=nhanes", "--cycle=G", "--days=8-2"], "The days are 8 to 2"),
     "flagged": (["--source=nhanes", "--cycle=G", "--flagged_minutes=drop"], "expected one of <keep"),
+    "no pattern": (["--source=actigraph", "--id_pattern=("], "--id_pattern=(: is no regular expression"),
+    "pattern of a study": (["--source=nhanes", "--cycle=D", "--id_pattern=x"], "--id_pattern is for --source=csv and"),
     "wrong files": (["--source=actiwatch"], "no file in it has a name like *.awd"),
 }
 

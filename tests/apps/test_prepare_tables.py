@@ -216,6 +216,29 @@ def test_visits_of_one_person_stay_one_person(tmp_path, capsys):
     assert len(split.test) and not {*who[split.test]} & {*who[split.train], *who[split.validation]}
 
 
+def test_files_of_visits_are_told_and_joined_by_a_pattern(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    files = {}
+    for who in ("P01", "P02", "P03"):
+        for month, visit in ((2, "baseline"), (10, "followup")):
+            moments = times(9 * 1440, START.replace(month=month))
+            files[f"{who}_{visit}.csv"] = table_text(moments, rng.integers(1, 900, len(moments)))
+    raw, out = write_all(tmp_path / "raw", files), tmp_path / "c.parquet"
+    flags = ("--source=csv", f"--raw={raw}", f"--out={out}", "--overwrite")
+    for more in ((), ("--id_column=",)):
+        assert run(*flags, *more) == 0
+        assert "6 people, whose ids are names of files, may be 3" in " ".join(capsys.readouterr().out.split())
+        assert Cohort.read(out).n_people == 6
+    assert run(*flags, "--id_pattern=^(.+?)_") == 0
+    assert "warning" not in (told := capsys.readouterr().out)
+    assert "ids: in the names of files, by ^(.+?)_" in told
+    cohort = Cohort.read(out)
+    assert cohort.table["participant_id"].to_list() == [who for who in ("P01", "P02", "P03") for _ in range(2)]
+    assert cohort.metadata["reading"]["several files of a person"].startswith("3 people; their recordings are joined")
+    assert run(*flags, "--id_pattern=^(.+?)_", "--id_column=who") == 2
+    assert "--id_pattern=^(.+?)_ and --id_column=who: expected one of both" in paragraph(capsys)
+
+
 def test_g_and_mg_under_one_name_are_told(tmp_path, capsys):
     values = np.random.default_rng(0).gamma(0.4, 115.0, (6, 2 * 1440 + 930))
     values[:3] /= 1000

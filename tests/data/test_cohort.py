@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from pat_keras.data.cohort import Cohort, read_arrays
+from pat_keras.data.measurement import axis_of
 from pat_keras.errors import CohortError, LabelError
 
 LENGTH = 2880
@@ -174,6 +175,9 @@ def test_concatenate_refuses_counts_of_two_axes() -> None:
     assert Cohort.concatenate(parts[1:]).n_people == 2  # not every cohort says it
     with pytest.raises(CohortError, match=r"differ in axis \(vertical, vector_magnitude\)"):
         Cohort.concatenate(parts)
+    parts[1].metadata["reading"] = {"axis": "vertical", "files": "2"}
+    assert axis_of(Cohort.concatenate(parts[:2]).metadata) == "vertical"  # though the rest differs
+    assert axis_of(Cohort.concatenate(parts).metadata) is None
 
 
 def test_concatenate_finds_the_same_people_by_what_they_did() -> None:

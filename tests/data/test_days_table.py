@@ -74,6 +74,12 @@ def test_what_is_no_table_of_days(tmp_path, text, message):
         read_days_table(table(tmp_path, text))
 
 
+def test_a_stata_file_is_named(tmp_path):
+    (tmp_path / "days.dta").write_bytes(b"s\x02\x01\0\x02\0" + bytes(500))
+    with pytest.raises(RecordingError, match=r"days\.dta: is no text but a Stata file of before version 13 .*as CSV"):
+        read_days_table(tmp_path / "days.dta")
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(RecordingError, match="there is no such file"):
         read_days_table(tmp_path / "days.csv")

@@ -334,6 +334,21 @@ def test_damaged_files(tmp_path, suffix):
         read_label_table(LabelConfig(str(path), "id"))
 
 
+@pytest.mark.parametrize(
+    ("number", "rest", "words"),
+    [
+        (114, 3, r"of version 8 to 12 \(format 114\) and can't be read \(.*.*Save it again there, or as CSV"),
+        (113, 900, r"of version 8 to 12 \(format 113\) and can't be read"),
+        (111, 900, r"of version 7 or older \(format 111\) and is not read; expected one that Stata 13 or newer saved"),
+        (105, 3, r"of version 7 or older \(format 105\)"),
+    ],
+)
+def test_files_of_stata_before_13_are_named(tmp_path, number: int, rest: int, words: str):
+    path = write(tmp_path / "labels.dta", bytes([number, 2, 1, 0, 200, 0, 2]) + bytes([7]) * rest)
+    with pytest.raises(LabelError, match=rf"labels\.dta: is a Stata file {words}"):
+        read_label_table(LabelConfig(str(path), "id"))
+
+
 def test_a_map_of_numbers_refuses_one_that_it_lacks(tmp_path):
     path = tmp_path / "labels.parquet"
     pl.DataFrame({"id": ["a", "b", "c", "d"], "x": [1.0, 1.5, None, float("nan")]}).write_parquet(path)

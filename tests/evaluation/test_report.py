@@ -7,6 +7,7 @@ import itertools
 import json
 import pathlib
 import re
+import xml.etree.ElementTree
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,9 @@ import pytest
 
 from pat_keras.errors import RunError
 from pat_keras.evaluation import report_page
+from pat_keras.evaluation.plot_style import to_svg
 from pat_keras.evaluation.report import render, write_report
+from pat_keras.evaluation.report_figures import roc_figure
 from pat_keras.evaluation.report_people import notice
 from pat_keras.evaluation.run_folder import read_run
 from tests.evaluation.run_files import add_individuals, write_run
@@ -377,6 +380,20 @@ def test_curve_as_a_picture(tmp_path, task: str, there: bool) -> None:
     path = tmp_path / "roc.png"
     assert path.is_file() == there
     assert not there or path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("task", "bands"), [("binary", "The band is"), ("multiclass", "The bands are")])
+def test_the_picture_says_what_its_caption_does(tmp_path, task: str, bands: str) -> None:
+    for folds in (1, 3):
+        (tmp_path / str(folds)).mkdir()
+        drawn = roc_figure(read_run(write_run(tmp_path / str(folds), task, folds=folds)))
+        svg = xml.etree.ElementTree.fromstring(to_svg(drawn, "roc"))
+        texts = " ".join(" ".join(element.text or "" for element in svg.iter() if element.tag.endswith("text")).split())
+        assert ("The intervals drawn are not widened for folds that share the people" in texts) == (folds > 1)
+        assert (bands in texts) == (folds > 1)
+        drawn.draw_without_rendering()
+        within = drawn.get_window_extent()
+        assert all(within.contains(*corner) for text in drawn.texts for corner in text.get_window_extent().corners())
 
 
 def test_several_classes(tmp_path) -> None:

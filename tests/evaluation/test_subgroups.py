@@ -58,6 +58,24 @@ def test_few_values_texts_and_truth() -> None:
     assert _members(_cohort(smokes=[True, False, True]), "smokes") == {"false": [False], "true": [True, True]}
 
 
+def test_numbers_of_32_bits_are_named_as_they_were_written() -> None:
+    """pandas and R write such columns; 0.1 of 32 bits is 0.10000000149011612."""
+    near = float(np.nextafter(np.float32(0.7), np.float32(1)))
+    for values in ([0.1, 0.7, None, 0.1, 2.0, near], [0.1, 0.7, None, 0.1, 2.0, near] * 9):
+        cohort = _cohort(dose=pl.Series(values, dtype=pl.Float32))
+        groups = groups_of(cohort, "dose")
+        assert groups.names == ["0.1", "0.7", "0.70000005", "2", "missing"]
+        assert [len(people) for people in _members(cohort, "dose").values()] == [
+            len(values) // 6 * count for count in (2, 1, 1, 1, 1)
+        ]
+    # Of bands, the names say who is in them: 0.9 of 32 bits is less than 0.9.
+    many = pl.Series([*np.repeat(np.arange(1, 13) / 10, 5), 1.3], dtype=pl.Float32)
+    found = _members(_cohort(dose=many), "dose")
+    assert list(found) == ["<0.5", "0.5 to <0.9", ">=0.9"]
+    assert [len(people) for people in found.values()] == [20, 20, 21]
+    assert "dose: 0.1: 2 people, 0.7: 1 people" in _cohort(dose=pl.Series([0.1, 0.7, 0.1], dtype=pl.Float32)).describe()
+
+
 def test_the_word_missing_is_a_value_like_others() -> None:
     cohort = _cohort(smoker=["missing", "no", None])
     assert _members(cohort, "smoker") == {"missing": ["missing"], "no": ["no"], "no value": [None]}

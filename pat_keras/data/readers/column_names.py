@@ -61,6 +61,8 @@ _ID = re.compile(
     rf"({_NUMBER})?|.*({_PERSON})(full|unique|study)?id({_NUMBER})?|({_PERSON})({_NUMBER}|key|name|label)?"
     r"|.*identifier|pseudonym|studynumber|nomemencr|hhidpn|seqn|ppn"
 )
+# Names that may as well be of a state, an event or a device.
+_MAYBE_ID = re.compile(r"((full|first|last|sur|family|nick)?name|code|initials|kode|naam|nom|nombre|namn)s?")
 _OF_THINGS = re.compile(r"device|sensor|serial|watch|epoch|row|line|file|event|session|visit")  # whose ids name nobody
 
 
@@ -98,6 +100,11 @@ def is_id(name: str) -> bool:
     """Whether a column of this name tells whose row it is."""
     plain = re.sub(r"[\W_]", "", name.lower())
     return _ID.fullmatch(plain) is not None and _OF_THINGS.search(plain) is None
+
+
+def may_be_id(name: str) -> bool:
+    """Whether a column of this name may tell whose row it is, where its values are like ids."""
+    return _MAYBE_ID.fullmatch(re.sub(r"[\W_]", "", name.lower())) is not None
 
 
 def is_utc(name: str) -> bool:

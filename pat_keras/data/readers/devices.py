@@ -21,6 +21,7 @@ class Device:
         library: that reads it; "" for none but the standard library, NumPy and polars.
         tested_on: the real files that the tests read, and where they were published.
         start_is_known: False where the source withholds its dates.
+        names_people: whether people are called as their files or folders are; False where a column has their ids.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Device:
     library: str = ""
     tested_on: str = ""
     start_is_known: bool = True
+    names_people: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +151,7 @@ DEVICES: dict[str, Device] = {
         "counts",
         tested_on="test_sample_mesa.csv (pyActigraphy; its four epochs are made up)",
         start_is_known=False,
+        names_people=False,
     ),
     "fitbit_steps": Device(
         "Fitbit steps a minute, Fitabase export, narrow or wide",
@@ -157,6 +160,7 @@ DEVICES: dict[str, Device] = {
         "steps",
         ("date_order",),
         tested_on="minuteStepsWide_merged.csv (33 people; narrow: generated files)",
+        names_people=False,
     ),
     "fitbit_intensity": Device(
         "Fitbit intensity (0-3) a minute, Fitabase export, narrow or wide",
@@ -165,6 +169,7 @@ DEVICES: dict[str, Device] = {
         "intensity",
         ("date_order",),
         tested_on="minuteIntensitiesWide_merged.csv (33 people; narrow: generated files)",
+        names_people=False,
     ),
     "apple_health": Device(
         "Apple Health export.xml: steps",

@@ -32,6 +32,8 @@ CITATION = (
 TERMS = "NCHS data user agreement: for statistics only; nobody may be identified, or linked with other data to do so."
 WEEK = 10080
 _HIP = ("C", "D")
+# The ActiGraph 7164 has one axis, along the body; MIMS is made of the GT3X+'s three. Words as `actigraph_axes.AXES`.
+AXIS_OF_HIP, AXES_OF_MIMS = "vertical", "three_axes"
 
 # The columns as they are read, and the whole numbers each may hold.
 _RANGES = {
@@ -97,9 +99,12 @@ def read_nhanes(
         start_is_known=False,
         citation=CITATION.format(years=YEARS[cycle]),
         terms=TERMS,
-        reading={}
+        reading={"axis": AXIS_OF_HIP}
         if hip
-        else {key: str(value) for key, value in dataclasses.asdict(minutes or MinutesConfig()).items()},
+        else {
+            "axis": AXES_OF_MIMS,
+            **{key: str(value) for key, value in dataclasses.asdict(minutes or MinutesConfig()).items()},
+        },
     )
 
 

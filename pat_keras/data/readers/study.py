@@ -47,6 +47,7 @@ class Study:
         reading: how the files were read, for the cohort's metadata and the report: what was found in them and what was
             done with it, by name. Filled while the recordings are iterated.
         warnings: sentences about labels that may not be what they seem.
+        ids_are_file_names: whether each file is another person's, who is called as it is.
     """
 
     name: str
@@ -62,3 +63,4 @@ class Study:
     terms: str
     reading: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    ids_are_file_names: bool = False

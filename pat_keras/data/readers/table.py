@@ -6,6 +6,7 @@ What was found in the files (encoding, separator, header, date format, ...) is t
 from __future__ import annotations
 
 import collections
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,9 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
-from pat_keras.data.joining import join_recordings
+from pat_keras.data.joining import SEVERAL_FILES, join_recordings
 from pat_keras.data.readers.column_names import plain_name
+from pat_keras.data.readers.file_names import id_in
 from pat_keras.data.readers.local_time import localise, put_in_order
 from pat_keras.data.readers.raw_files import RawFile, account_of, find_files
 from pat_keras.data.readers.study import Rejection, Study
@@ -40,8 +42,8 @@ def read_tables(
 
     Args:
         raw: a file, a folder, a zip, or a pattern of names. The name of a file without its ending is the
-            participant_id, unless the configuration names a column; recordings of one person from several files are
-            then joined, and all files are read before the first recording comes.
+            participant_id, unless the configuration names a column, or a pattern of the id in the name; recordings of
+            one person from several files are then joined, and all files are read before the first recording comes.
         config: what is known of the files; None finds out everything.
         files: pattern of names within a folder or zip.
         name: of the study.
@@ -57,17 +59,22 @@ def read_tables(
     """
     config = config or TableConfig()
     found, left_out = find_files(raw, SUFFIXES, files)
-    if not config.id_column:
+    if config.id_pattern is not None:
+        found = [dataclasses.replace(file, stem=id_in(file.stem, config.id_pattern, file.where)) for file in found]
+    elif not config.id_column:
         _check_names(found)
     tables = _Tables(config, found, others or {})
     at, first = tables.first()
     reading = {"files": account_of(len(found), left_out), **first.findings}
+    if config.id_pattern is not None:
+        reading["ids"] = f"in the names of files, by {config.id_pattern}"
     one_file = len(found) == 1 and bool(config.id_column)
+    people = None if config.id_column else len({file.stem for file in found})
     return Study(
         name=name,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
         recordings=tables.recordings(at, first, reading),
-        expected_people=first.samples["person"].n_unique() if one_file else None if config.id_column else len(found),
+        expected_people=first.samples["person"].n_unique() if one_file else people,
         labels={},
         missing_label=lambda label, _: f"no {label}",
         unit=first.unit,
@@ -76,6 +83,7 @@ def read_tables(
         citation="",
         terms="",
         reading=reading,
+        ids_are_file_names=not config.id_column and config.id_pattern is None,
     )
 
 
@@ -85,7 +93,8 @@ def _check_names(files: list[RawFile]) -> None:
         if file.stem in seen:
             raise RecordingError(
                 f"{file.where}: has the same name as {seen[file.stem]}, and the name is the participant_id. Rename "
-                "one, choose files by --files, or name the column with the ids by --id_column."
+                "one, choose files by --files, or name the column with the ids by --id_column. If both are of one "
+                "person, give --id_pattern='.+': recordings of a person are joined."
             )
         seen[file.stem] = file.where
 
@@ -99,7 +108,7 @@ class _Tables:
         self._others = others
         self._bad: list[Rejection] = []
         self._settled: dict[tuple[str, ...], tuple[str, str]] = {}  # see `read_samples`
-        self._ids: dict[tuple[str, str], str] = {}  # (column, id) -> the file that has no other in it
+        self._ids: dict[tuple[str, str], tuple[str, str]] = {}  # (column, id) -> person, file that has no other in it
 
     def first(self) -> tuple[int, Samples]:
         """The first file that can be read, and its number."""
@@ -113,7 +122,8 @@ class _Tables:
     def recordings(self, at: int, first: Samples, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
         """Everybody of all files, once, in their order; `first` is file number `at`. Fills `reading` at the end."""
         items = self._items(at, first, reading)
-        one_file_each = not self._config.id_column or len(self._files) == 1
+        joins = self._config.id_column or self._config.id_pattern is not None
+        one_file_each = not joins or len(self._files) == 1
         return items if one_file_each else self._joined(items, reading)
 
     def _items(self, at: int, first: Samples, reading: dict[str, str]) -> Iterator[Recording | Rejection]:
@@ -143,7 +153,7 @@ class _Tables:
             parts[item.participant_id].append(item)
         several = sum(len(of_person) > 1 for of_person in parts.values())
         if several:
-            reading["several files of a person"] = f"{several:,} people; their recordings are joined in order of time"
+            reading[SEVERAL_FILES] = f"{several:,} people; their recordings are joined in order of time"
         for person in list(parts):
             yield self._whole(person, parts.pop(person))
 
@@ -179,8 +189,9 @@ class _Tables:
 
     def _check_ids(self, samples: Samples) -> None:
         """Two files that name one person are not two people: splits would put a person into training and test."""
-        for (column, one), where in [(key, self._ids.setdefault(key, samples.where)) for key in samples.ids.items()]:
-            if where != samples.where:
+        own = (samples.samples["person"][0], samples.where)
+        for (column, one), (person, where) in [(key, self._ids.setdefault(key, own)) for key in samples.ids.items()]:
+            if person != own[0]:
                 raise RecordingError(
                     f"{samples.where}: its column {column!r} is {one!r} in every row, as that of {where} is; expected "
                     "ids that differ, since without --id_column each file counts as another person. If both are of "

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from pat_keras.data.epochs import RULE_OF_UNIT
-from pat_keras.data.readers.column_names import is_activity, is_id, rivals_of, unit_of_name
+from pat_keras.data.readers.column_names import is_activity, is_id, may_be_id, rivals_of, unit_of_name
 from pat_keras.data.readers.dates import MIDNIGHT
 from pat_keras.data.readers.numbers import MISSING, is_number
 from pat_keras.data.readers.raw_files import RawFile
@@ -224,7 +224,8 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
     """Whose row it is, as text: `0012` stays `0012`; of a number, 12.0 is `12`.
 
     Raises:
-        RecordingError: if the column of ids is not there or has holes; or if none is named and one seems to be there.
+        RecordingError: if the column of ids is not there or has holes; or if none is named and one seems to be there,
+            by its name, or by a vaguer one (`Name`, `Code`) and its values.
     """
     for name in _id_columns(table, config, time_columns):
         ids = table.columns[name]
@@ -233,6 +234,18 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
                 f"{table.where}: the column {name!r} has {ids.n_unique():,} different values, so that rows may be "
                 f"of several people. Give --id_column={name}; if every file is one person's, take the column away, or "
                 "give --id_column= with nothing after it."
+            )
+    for name in table.columns.columns if config.id_column is None else ():
+        if (
+            may_be_id(name)
+            and name not in (*time_columns, config.value_column)
+            and _may_name_people(table, name, time_columns)
+        ):
+            raise RecordingError(
+                f"{table.where}: the column {name!r} has {table.columns[name].n_unique():,} different values, each in "
+                "rows of its own or at times of the others, so that rows may be of several people; expected one "
+                f"person's, as no column of ids is named. If it tells whose row it is, give --id_column={name}; if "
+                "every file is one person's, take the column away, or give --id_column= with nothing after it."
             )
     if not config.id_column:
         return pl.Series("person", [stem]).new_from_index(0, len(table.lines))
@@ -247,6 +260,21 @@ def people_of(table: Table, config: TableConfig, stem: str, time_columns: Sequen
             f"expected the id of a person ({len(missing)} such lines). Fill it in or remove the line."
         )
     return ids.alias("person")
+
+
+def _may_name_people(table: Table, name: str, time_columns: Sequence[str]) -> bool:
+    """Whether the values of a column are like ids: rows of one value stand together, or those of several interleave.
+
+    A state or an event comes back, and has its own time.
+    """
+    values = table.columns[name].cast(pl.String).str.strip_chars().fill_null("")
+    count = values.n_unique()
+    if not 1 < count <= len(values) // 10 or (values == "").any():
+        return False
+    if int((values != values.shift(1)).sum()) + 1 == count:
+        return True
+    times = table.columns.select(pl.struct(time_columns).alias("time"), values.alias("value"))
+    return times["time"].n_unique() <= len(times) // 2 and times.n_unique() > len(times) * 0.9
 
 
 def single_ids(table: Table, config: TableConfig, taken: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import dataclasses
 
 import polars as pl
 
+from pat_keras.data.readers.file_names import check_pattern
 from pat_keras.errors import ConfigError
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}
@@ -36,6 +37,8 @@ class TableConfig:
         id_column: name of the column that tells whose row it is; recordings of one person from several files are
             joined. None if every file is one person's, named by the file, which is refused where a column of ids says
             otherwise; "" if it is so whatever the columns say.
+        id_pattern: regular expression of the id in the name of a file, see `file_names.id_in`; recordings of one person
+            from several files are joined. None if the whole name is the id. It does not go with an id_column.
         epoch_length: seconds between samples; None takes each person's median.
         unit: of the activity: "counts", "steps", "MIMS", "ENMO", ...; None takes it from the column's name.
         missing_values: texts or numbers that stand for a missing value, beside blanks, NA and NaN.
@@ -57,6 +60,7 @@ class TableConfig:
     decimal: str | None = None
     encoding: str | None = None
     id_column: str | None = None
+    id_pattern: str | None = None
     epoch_length: int | None = None
     unit: str | None = None
     missing_values: tuple[str, ...] = ()
@@ -81,6 +85,13 @@ class TableConfig:
             raise ConfigError(
                 f"--timestamp_column={','.join(self.timestamp_column)}: expected one column, or two: a date and a time."
             )
+        if self.id_pattern is not None:
+            check_pattern(self.id_pattern)
+            if self.id_column:
+                raise ConfigError(
+                    f"--id_pattern={self.id_pattern} and --id_column={self.id_column}: expected one of both, ids in "
+                    "the names of files or in a column. Leave one out."
+                )
         form = self.timestamp_format
         if form is not None and form not in ("unix", "unix_ms") and not any(part in form for part in _HOURS):
             raise ConfigError(

@@ -31,6 +31,13 @@ _NOT_TEXT = {
     b"FEA1": "a Feather file; write it as Parquet",
     b"%PDF": "a PDF; export the epochs as CSV",
 }
+# The first bytes of a Stata file of before version 13: number of the format, byte order, 1, 0.
+_OLD_STATA = re.compile(rb"[\x66-\x73][\x01\x02]\x01\x00")
+
+
+def old_stata_format(data: bytes) -> int | None:
+    """The number of the format of a Stata file of before version 13 (113 to 115: Stata 8 to 12), None for others."""
+    return data[0] if _OLD_STATA.match(data) else None
 
 
 def decode(data: bytes, encoding: str | None, where: str) -> tuple[str, str]:
@@ -42,6 +49,10 @@ def decode(data: bytes, encoding: str | None, where: str) -> tuple[str, str]:
     for magic, kind in _NOT_TEXT.items():
         if data.startswith(magic):
             raise RecordingError(f"{where}: is no text but {kind}.")
+    if old := old_stata_format(data):
+        raise RecordingError(
+            f"{where}: is no text but a Stata file of before version 13 (.dta, format {old}); export it as CSV."
+        )
     found = encoding or next((name for bom, name in _BOMS.items() if data.startswith(bom)), None)
     if found is None:
         zeros_even, zeros_odd = data[:1000:2].count(0), data[1:1000:2].count(0)

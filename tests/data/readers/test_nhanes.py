@@ -6,11 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pat_keras.data.assembly import assemble
+from pat_keras.data.cohort import Cohort
+from pat_keras.data.measurement import axis_of
 from pat_keras.data.readers.nhanes import read_nhanes
 from pat_keras.data.readers.nhanes_labels import RULES, read_labels
 from pat_keras.data.readers.study import Rejection
 from pat_keras.data.recording import Recording
-from pat_keras.errors import LabelError, RecordingError
+from pat_keras.data.windows import WindowConfig
+from pat_keras.errors import CohortError, LabelError, RecordingError
 from tests.data.readers.generate import change_row, nhanes_tables, paxraw_rows, write_nhanes, write_xpt
 
 
@@ -34,6 +38,25 @@ def test_recordings_are_the_files_rows(ten_people):
         assert (one.start.isoweekday(), one.start.time()) == (2, datetime.time())  # PAXDAY 3 is a Tuesday
         expected = (np.arange(10080) * 7 + int(one.participant_id)) % 1000
         np.testing.assert_array_equal(one.activity, expected)
+
+
+def test_hip_counts_are_of_the_vertical_axis(tmp_path):
+    """As ActiGraph's are that are prepared like them; cohorts of older versions, which don't say so, go with both."""
+    folder = write_nhanes(tmp_path, [paxraw_rows(101, 10080), paxraw_rows(102, 10080)])
+    cohort = assemble(read_nhanes(folder, "D"), WindowConfig()).cohort
+    assert axis_of(cohort.metadata) == "vertical"
+    for axis, words in (("vertical", None), (None, None), ("vector_magnitude", "differ in axis")):
+        reading = {} if axis is None else {"axis": axis}
+        other = Cohort(
+            cohort.activity + 0.5,
+            cohort.table.with_columns(participant_id=pl.col("participant_id") + "x"),
+            {**cohort.metadata, "reading": reading},
+        )
+        if words is None:
+            assert axis_of(Cohort.concatenate([cohort, other]).metadata) == axis
+            continue
+        with pytest.raises(CohortError, match=words):
+            Cohort.concatenate([cohort, other])
 
 
 def test_people_across_batches_and_short_numbers(tmp_path):

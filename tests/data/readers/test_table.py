@@ -270,6 +270,42 @@ def test_a_long_file_with_ids(tmp_path):
         items(path)
 
 
+@pytest.mark.parametrize("column", ["Name", "Code", "initials", "First Name"])
+@pytest.mark.parametrize("layout", ["one after the other", "at the same times", "in turns", "weeks apart"])
+def test_people_by_name_or_code_are_not_one_person(tmp_path, column, layout):
+    """Whatever becomes of their doubled times."""
+    apart = DAY * 7 if layout == "weeks apart" else DAY * 0
+    rows = [
+        (who, moment + number * apart, number) for number, who in enumerate(("Anna", "Ben")) for moment in times(60)
+    ]
+    if layout == "at the same times":
+        rows = [(who, moment, i) for i, moment in enumerate(times(60)) for who in ("Anna", "Ben")]
+    if layout == "in turns":
+        rows.sort(key=lambda row: (row[1] - START) // datetime.timedelta(minutes=10))
+    path = write(tmp_path / "all.csv", f"{column},time,steps\n" + "\n".join(",".join(map(str, row)) for row in rows))
+    merging = {"unsorted": "sort", "duplicates": "mean"}
+    for config in ({}, merging):
+        with pytest.raises(RecordingError, match=rf"all\.csv: the column '{column}' has 2 .* --id_column={column}"):
+            items(path, **config)
+    assert [item.participant_id for item in items(path, id_column=column)[1]] == ["Anna", "Ben"]
+    assert [item.participant_id for item in items(path, id_column="", **merging)[1]] == ["all"]
+
+
+def test_a_name_or_code_of_states_is_no_id(tmp_path):
+    """They come back, are there in part, or are one; and other columns are not asked."""
+    for column, code in (
+        ("Code", lambda i: "WS"[i // 20 % 2]),
+        ("Name", lambda i: "walk" if i > 100 else ""),
+        ("Name", lambda i: "wGT3X"),
+        ("Code", lambda i: str(i)),
+        ("state", lambda i: "ab"[i // 100]),
+    ):
+        rows = [f"{code(i)},{moment},{i % 50}" for i, moment in enumerate(times(200))]
+        path = write(tmp_path / "7.csv", f"{column},time,steps\n" + "\n".join(rows))
+        _, (made,) = items(path, value_column="steps")
+        assert (made.participant_id, len(made)) == ("7", 200)
+
+
 def test_parquet(tmp_path):
     moments = pl.Series("t", times(120))
     for number, table in enumerate(
@@ -518,6 +554,19 @@ def test_two_files_of_one_id_are_not_two_people(tmp_path, column):
     assert study.reading["several files of a person"] == "2 people; their recordings are joined in order of time"
     _, made = items(raw, id_column="")
     assert [item.participant_id for item in made] == [name[:-4] for name in sorted(files)]
+
+
+def test_a_pattern_may_say_what_a_column_does(tmp_path):
+    """Two files that a column of ids gives to one person are refused unless both have one id by their names, too."""
+    files = {f"P0{k}_visit{v}.csv": visit(f"P0{k}", START + v * DAY) for k in (1, 2) for v in (1, 2)}
+    raw = write_all(tmp_path / "raw", files)
+    _, made = items(raw, id_pattern="^P[0-9]+")
+    assert [(item.participant_id, len(item)) for item in made] == [(who, 1440 + 200) for who in ("P01", "P02")]
+    with pytest.raises(RecordingError, match=r"'participant_id' is 'P01' in every row, as that of .*visit1"):
+        items(raw, id_pattern="visit[0-9]$")
+    (raw / "P01_visit2.csv").write_text("no table")
+    _, made = items(raw, id_pattern="^P[0-9]+", on_bad_file="reject")
+    assert [(item.participant_id, type(item)) for item in made] == [("P01", Rejection), ("P02", Recording)]
 
 
 def test_what_names_nobody_is_no_id(tmp_path):

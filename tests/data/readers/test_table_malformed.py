@@ -61,6 +61,11 @@ MALFORMED = {
     "R's data": (b"RDX3\nX\n" + bytes(50), {}, r"R's own file .*export the table as CSV"),
     "SPSS": (b"$FL2@(#) SPSS" + bytes(50), {}, r"an SPSS file \(\.sav\); export it as CSV"),
     "Stata": (b"<stata_dta><header>" + bytes(50), {}, r"a Stata file \(\.dta\); export it as CSV"),
+    "Stata 10": (
+        b"r\x02\x01\0\x02\0" + bytes(50),
+        {},
+        r"Stata file of before version 13 \(\.dta, format 114\); export",
+    ),
     "SAS": (bytes(12) + b"\xc2\xea\x81\x60\xb3\x14" + bytes(50), {}, r"a SAS file \(\.sas7bdat\); export it as CSV"),
     "feather": (b"ARROW1\0\0" + bytes(50), {}, "a Feather or Arrow file; write it as Parquet"),
     "binary": (b"time,v\n2024-01-01 00:00:00,1\0\0\0\n", {}, "line 2: there are zero bytes"),
