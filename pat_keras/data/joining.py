@@ -15,8 +15,8 @@ import numpy as np
 from pat_keras.data.recording import Recording
 from pat_keras.errors import RecordingError
 
-# Visits may be years apart, which within one file would be a wrong date; a clock that fell back to 1970 or 2000 is one.
 SEVERAL_FILES = "several files of a person"  # key of `Study.reading`
+# Visits may be years apart, which within one file would be a wrong date; a clock that fell back to 1970 or 2000 is one.
 MAX_APART = datetime.timedelta(days=10 * 366)
 
 
