@@ -36,8 +36,8 @@ def define_participants(values: flags.FlagValues) -> None:
 _FINETUNE_HELP = {
     "task": "What the label is: binary (0 and 1), multiclass (whole numbers), regression (any number).",
     "learn_score": "Column with the score that a label of 0 and 1 is a cut of, such as phq9 for --label=depression: "
-    "the score is learned and the label is what is scored, which tells more where one class is rare. Probabilities are "
-    "then fitted on validation people (--recalibration=platt). Empty: the label is learned.",
+    "the score is learned and the label is what is scored, which may teach more where one class is rare. Probabilities "
+    "are then fitted on validation people (--recalibration=platt). Empty: the label is learned.",
     "model": "pat, or a network that the paper set beside it: lstm, cnn1d, cnn3d, convlstm.",
     "weights": "Weights to start from: a preset such as pat_large_29k (list shows all), the path of an official .h5 "
     "file, or the run directory of pat-pretrain. auto: those of --size and --embedding that come with the package, for "
