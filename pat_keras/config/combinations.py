@@ -152,7 +152,7 @@ def _check_score(config: FinetuneConfig) -> None:
         raise ConfigError(
             f"learn_score is {config.learn_score!r}, so what is learned are shares of a score and no probabilities of "
             f"the label until these are fitted on validation people, and recalibration is {config.recalibration!r}; "
-            "expected platt."
+            "expected platt. Beside a recipe or flags of a run that have another one, give --recalibration=platt."
         )
 
 

@@ -46,7 +46,7 @@ class FinetuneConfig:
         task: "binary" (labels 0 and 1), "multiclass" (whole numbers) or "regression".
         learn_score: column of the score that a binary label is a cut of, such as phq9 of depression: it is learned in
             the label's place, as a share of its range among the training people (`pat_keras.training.score_targets`),
-            and every person weighs the same; the label decides on stopping, makes the probabilities ("platt") and is
+            and every window weighs the same; the label decides on stopping, makes the probabilities ("platt") and is
             what is scored. Empty to learn the label.
         model: "pat", or a network that the paper set beside it: "lstm", "cnn1d", "cnn3d" or "convlstm".
         weights: what to start from: the path of an official file, of one of ours or of a run of `pat-pretrain`, or the

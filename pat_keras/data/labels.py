@@ -168,13 +168,15 @@ def join_labels(study: Study, table: LabelTable) -> Study:
         study,
         people=people,
         warnings=(*study.warnings, *table.warnings),
-        recordings=_matched(study.recordings, table),
+        recordings=_matched(study.recordings, table, study.ids_are_file_names),
         labels={**study.labels, **table.meanings},
         missing_label=missing_label,
     )
 
 
-def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> Iterator[Recording | Rejection]:
+def _matched(
+    recordings: Iterator[Recording | Rejection], table: LabelTable, file_names: bool
+) -> Iterator[Recording | Rejection]:
     labelled = set(table.people["participant_id"])
     alike = {_bare(one): one for one in labelled}
     read: list[str] = []
@@ -193,9 +195,11 @@ def _matched(recordings: Iterator[Recording | Rejection], table: LabelTable) -> 
             if bare
             else ""
         )
+        alike_by = ", or take them out of the names of the files by --id_pattern" if file_names else ""
         raise LabelError(
             f"{table.where}: no id is one of a recording: ids such as {quoted(sorted(labelled)[:3])}, expected such as "
-            f"{quoted(sorted(read)[:3])}.{hint} Choose another column by --label_id_column, or make the ids alike."
+            f"{quoted(sorted(read)[:3])}.{hint} Choose another column by --label_id_column, or make the ids alike"
+            f"{alike_by}."
         )
     without = labelled.difference(read)
     for person in table.people["participant_id"]:

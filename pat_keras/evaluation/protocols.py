@@ -25,6 +25,7 @@ from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.data.value_names import value_name
 from pat_keras.errors import CohortError, LabelError
 from pat_keras.evaluation.metrics import by_participant
+from pat_keras.training.score_targets import ScoreTargets
 
 _MOST_CLASSES = 50
 
@@ -200,6 +201,8 @@ def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
     for split in parts:
         splits.check_disjoint(split, data.participant_id)
         _check_parts(data, split, config)
+        if data.score is not None:
+            _check_score(data.score[split.train], data.participant_id[split.train], split.name)
     return parts
 
 
@@ -284,6 +287,14 @@ def _check_parts(data: LabelledData, split: Split, config: FinetuneConfig) -> No
                 f"{split.name}: {name} has {found}; expected at least {least} of each. Use larger fractions, fewer "
                 f"folds, or more people{', or --nobaseline' if without else ''}."
             )
+
+
+def _check_score(score: np.ndarray, participant_id: np.ndarray, name: str) -> None:
+    """Training people's scores have to differ, which is to be known now, not after the training of other folds."""
+    try:
+        ScoreTargets.fit(score, participant_id)
+    except LabelError as error:
+        raise LabelError(f"{name}: {error}") from None
 
 
 def count_part(data: LabelledData, rows: np.ndarray) -> dict[str, Any]:

@@ -45,10 +45,10 @@ def limits(run: Run) -> list[str]:
             "one as a chance."
         )
     if column := run.config.get("learn_score"):
+        who = "What was learned is" if "combine" not in run.config else "Some or all members of this ensemble learned"
         words.append(
-            f"What was learned is the score {column}, of which the label is a cut, as a share of its range. Its order "
-            "is scored against the label, and probabilities of the label were fitted on validation people alone, who "
-            "may be few."
+            f"{who} the score {column}, of which the label is a cut, as a share of its range. Its order is scored "
+            "against the label, and probabilities of the label were fitted on validation people alone, who may be few."
         )
     if run.metrics.get("folds") or test.get("thresholds"):
         words.append(

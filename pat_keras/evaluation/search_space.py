@@ -18,6 +18,7 @@ _FORM = (
 # What says whom the result is about, how it is scored, or how fast it is computed is no setting to choose by results.
 _NOT_SEARCHED = (
     "task", "split", "test_people", "train_size", "split_column", "folds", "validation_fraction", "test_fraction",
+    "learn_score",  # one score is read for all trials, whatever they are said to learn
     "seed", "split_seed", "baseline", "subgroups", "repair_fixed_scaling", "missing", "jit",
 )  # fmt: skip
 _FLOATS_OR_NONE = ("encoder_learning_rate",)

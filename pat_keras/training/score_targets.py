@@ -24,8 +24,8 @@ class ScoreTargets:
     """From scores to targets between 0 and 1.
 
     Attributes:
-        low: the 1st percentile of the training people's scores, which becomes 0.
-        high: the 99th, which becomes 1.
+        low: the 1st percentile of the training people's scores, of fewer than a hundred the second lowest; becomes 0.
+        high: the 99th, of fewer than a hundred the second highest; becomes 1.
 
     Example:
         >>> import numpy as np
@@ -45,7 +45,12 @@ class ScoreTargets:
             LabelError: if there is none.
         """
         _, first = np.unique(participant_id, return_index=True)
-        low, high = np.quantile(np.asarray(score, dtype=np.float64)[first], [_TAIL, 1 - _TAIL])
+        ranked = np.sort(np.asarray(score, dtype=np.float64)[first])
+        low, high = np.quantile(ranked, [_TAIL, 1 - _TAIL])
+        # Of few people a percentile lies between the last two, where one score of 9999 makes all others the same.
+        second = max(low, ranked[:2][-1]), min(high, ranked[-2:][0])
+        if second[1] > second[0]:
+            low, high = second
         if not high > low:
             raise LabelError(
                 f"learn_score: of the {len(first)} training people nearly all have the score {low:g} (from the 1st to "

@@ -132,6 +132,15 @@ def test_files_of_one_name_in_two_folders_may_be_joined(tmp_path, capsys):
     assert Cohort.read(out).participant_id.tolist() == ["7", "7"]
 
 
+def test_ids_of_a_column_are_not_said_to_be_of_files(tmp_path):
+    (tmp_path / "minuteStepsWide.csv").write_text(make.fitbit(True, hours=200, people=("15_a", "22_a")))
+    flags = ("--source=fitbit_steps", f"--raw={tmp_path / 'minuteStepsWide.csv'}", f"--out={tmp_path / 'o.parquet'}")
+    assert run(*flags, "--id_pattern=^[0-9]+") == 0
+    cohort = Cohort.read(tmp_path / "o.parquet")
+    assert cohort.metadata["reading"]["ids"] == "in the column of ids, by ^[0-9]+"
+    assert set(cohort.participant_id) == {"15", "22"}
+
+
 BAD = {
     "axis": (["--source=condor", "--axis=vertical"], "--axis is for --source=actigraph or actigraph_agd, but"),
     "unknown axis": (["--source=actigraph", "--axis=2"], "--axis=2: expected one of"),

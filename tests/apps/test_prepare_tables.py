@@ -239,6 +239,17 @@ def test_files_of_visits_are_told_and_joined_by_a_pattern(tmp_path, capsys):
     assert "--id_pattern=^(.+?)_ and --id_column=who: expected one of both" in paragraph(capsys)
 
 
+def test_a_pattern_that_parts_whom_a_column_of_ids_does_not(tmp_path, capsys):
+    lines = table_text(times(2 * 1440), np.arange(2 * 1440)).splitlines()
+    text = "\n".join([f"{lines[0]},id", *(f"{line},77" for line in lines[1:])]) + "\n"
+    raw = write_all(tmp_path / "raw", {"P01_a.csv": text, "P02_a.csv": text})
+    assert run("--source=csv", f"--raw={raw}", f"--out={tmp_path / 'c.parquet'}", "--id_pattern=^P[0-9]{2}") == 2
+    told = paragraph(capsys)
+    assert "P02_a.csv: its column 'id' is '77' in every row, as that of" in told
+    assert "since --id_pattern=^P[0-9]{2} makes 'P01' and 'P02' of them. If both are of one person, give" in told
+    assert "--id_column=id in its place: recordings" in told
+
+
 def test_g_and_mg_under_one_name_are_told(tmp_path, capsys):
     values = np.random.default_rng(0).gamma(0.4, 115.0, (6, 2 * 1440 + 930))
     values[:3] /= 1000

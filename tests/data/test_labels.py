@@ -12,6 +12,7 @@ from pat_keras.data.label_rules import PositiveRule, parse_map
 from pat_keras.data.labels import join_labels, read_label_table
 from pat_keras.data.readers.depresjon import read_depresjon
 from pat_keras.data.readers.table import read_tables
+from pat_keras.data.readers.table_config import TableConfig
 from pat_keras.data.recording import Recording
 from pat_keras.data.windows import WindowConfig
 from pat_keras.errors import LabelError
@@ -450,6 +451,10 @@ def test_no_id_in_common(tmp_path):
     raw = write_all(tmp_path / "raw", {"00012.csv": plain()})
     with pytest.raises(LabelError, match=r"no id is one of a recording.*'0012', '12'.*'00012'.*Without leading zeros"):
         list(join_labels(read_tables(raw), table(tmp_path)).recordings)
+    with pytest.raises(LabelError, match=r"make the ids alike, or take them out of the names of the files by --id_pat"):
+        list(join_labels(read_tables(raw), table(tmp_path)).recordings)
+    with pytest.raises(LabelError, match=r"make the ids alike\.$"):  # one is given already
+        list(join_labels(read_tables(raw, TableConfig(id_pattern=".+")), table(tmp_path)).recordings)
 
 
 def test_joined_to_a_study_with_labels(tmp_path):

@@ -19,6 +19,7 @@ from pat_keras.errors import ConfigError, LabelError
 from pat_keras.evaluation.baseline import fit_baseline
 from pat_keras.evaluation.benchmark.config import BenchmarkConfig
 from pat_keras.evaluation.benchmark.plan import Source, plan_cells
+from pat_keras.evaluation.ensemble_run import combine_runs
 from pat_keras.evaluation.experiment import Result, finetune
 from pat_keras.evaluation.protocols import labelled_data
 from pat_keras.evaluation.sealing import TrainingData
@@ -53,6 +54,16 @@ def test_the_label_is_scored_and_the_score_is_learned(tmp_path: pathlib.Path) ->
     assert not np.allclose(probabilities(result), probabilities(of_label))
     page = (tmp_path / "run" / "report.html").read_text()
     assert "What was learned is the score score, of which the label is a cut" in page
+
+
+def test_an_ensemble_of_which_one_member_learned_the_score(tmp_path: pathlib.Path) -> None:
+    cohort = small_cohort(30)
+    for name, config in (("score", of_score()), ("label", small_config(recalibration="platt"))):
+        finetune(cohort, "label", config, out=tmp_path / name, say=pytest.fail)
+    combine_runs([tmp_path / "score", tmp_path / "label"], tmp_path / "both")
+    page = (tmp_path / "both" / "report.html").read_text()
+    assert "Some or all members of this ensemble learned the score score, of which the label is a cut" in page
+    assert "What was learned is the score" not in page
 
 
 def test_class_weights_have_no_effect_and_it_is_said() -> None:
@@ -170,6 +181,16 @@ def test_scores_that_will_not_do() -> None:
         labelled_data(cohort, "label", of_score(learn_score="madrs"), print)
 
 
+def test_scores_that_hardly_differ_leave_no_run_directory(tmp_path: pathlib.Path) -> None:
+    cohort = small_cohort(300, windows=1)
+    ones = np.flatnonzero(cohort.label("label") == 1)[:3]
+    rare = np.isin(np.arange(300), ones).astype(float)
+    cohort = with_score(cohort, rare).with_columns(pl.Series("label", rare))
+    with pytest.raises(LabelError, match=r"holdout: learn_score: of the .* nearly all have the score 0"):
+        finetune(cohort, "label", of_score(), out=tmp_path / "run", say=pytest.fail)
+    assert not (tmp_path / "run").exists()
+
+
 def test_settings_that_do_not_go_together() -> None:
     with pytest.raises(ConfigError, match="the task is 'regression'; expected binary"):
         of_score(task="regression", recalibration="prior")
@@ -183,7 +204,7 @@ def test_the_flag_brings_its_recalibration() -> None:
     assert finetune_config(values).recalibration == "platt" == values.recalibration  # in flags.txt, too
     values = define_flags()
     values(["pat-finetune", "--out=runs/x", "--learn_score=phq9", "--recalibration=none"])
-    with pytest.raises(ConfigError, match="expected platt"):
+    with pytest.raises(ConfigError, match=r"expected platt\. Beside a recipe .* give --recalibration=platt"):
         finetune_config(values)
 
 

@@ -68,6 +68,7 @@ def test_what_is_asked_of_a_trial(text: str, asked: tuple[Any, ...]) -> None:
         (["dropout=float:0:0.5", "dropout=float:0:0.1"], "dropout is there 2 times"),
         (["test_fraction=float:0.1:0.5"], "not to be chosen by its result"),
         (["seed=int:0:9"], "not to be chosen by its result"),
+        (["learn_score=choice:phq9,gad7"], "not to be chosen by its result"),
     ],
 )
 def test_refused(search: list[str], words: str) -> None:

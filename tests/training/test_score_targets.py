@@ -25,6 +25,23 @@ def test_people_and_not_windows_make_the_range() -> None:
     assert ScoreTargets.fit(scores, people) == ScoreTargets.fit(scores[899:], people[899:])
 
 
+@pytest.mark.parametrize("n", [4, 30, 80, 101, 400])
+def test_one_score_far_out_is_no_range(n: int) -> None:
+    scores = np.arange(float(n))
+    far = ScoreTargets.fit(np.append(scores[:-1], 9999.0), np.arange(n))
+    assert far == ScoreTargets.fit(scores, np.arange(n)) and far.high < n
+    below = ScoreTargets.fit(np.append(scores[1:], -9999.0), np.arange(n))
+    assert below == ScoreTargets.fit(scores, np.arange(n)) and below.low >= 0
+    if n >= 101:
+        assert [far.low, far.high] == np.quantile(scores, [0.01, 0.99]).tolist()
+
+
+def test_one_person_with_a_score_is_one_still() -> None:
+    scores = np.zeros(30)
+    scores[7] = 5.0
+    assert ScoreTargets.fit(scores, np.arange(30))(scores).tolist() == (scores > 0).tolist()
+
+
 def test_scores_that_hardly_differ_are_refused() -> None:
     scores = np.zeros(500)
     scores[0] = 3.0

@@ -62,7 +62,8 @@ def read_devices(
     settings = {option: value for option, value in {**usual, **chosen}.items() if value is not None}
     reading = {"source": device.title, "files": account_of(len(files), left_out), **settings}
     if id_pattern is not None:
-        reading["ids"] = f"in the names of {_named_by(device)}, by {id_pattern}"
+        whose = f"the names of {_named_by(device)}" if device.names_people else "the column of ids"
+        reading["ids"] = f"in {whose}, by {id_pattern}"
     recordings = _recordings(files, device, chosen, unit, reading, id_pattern)
     return Study(
         name=device.title,

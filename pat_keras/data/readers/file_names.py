@@ -18,14 +18,20 @@ _WORDS = (
 )
 _VISIT = re.compile(rf"(?<![a-z])(\d(st|nd|rd|th){_GAP})?({_WORDS})(?![a-z])({_GAP}\#?\d{{1,3}}(?![a-z\d]))?")
 _YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
+_SHORT_MONTH, _SHORT_DAY = r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12]\d|3[01])"
 _NAME_OF_MONTH = r"(jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]*"
 _DATE = re.compile(
     rf"(?<!\d)({_YEAR}[\-_.]?{_MONTH}[\-_.]?{_DAY}|{_DAY}[\-_.]{_MONTH}[\-_.]{_YEAR}|{_MONTH}[\-_.]{_DAY}[\-_.]{_YEAR}"
+    rf"|{_SHORT_DAY}[\-.]{_SHORT_MONTH}[\-.]{_YEAR}|{_SHORT_MONTH}[\-.]{_SHORT_DAY}[\-.]{_YEAR}"
     rf"|{_YEAR}-{_MONTH}|{_DAY}?{_GAP}{_NAME_OF_MONTH}{_GAP}{_YEAR})"
     r"([t _\-.]*([01]\d|2[0-3])[\-_.:h]?[0-5]\d([\-_.:m]?[0-5]\d)?)?(?!\d)"
 )
-# Marks that may as well be of people: v1, t2, part3, a last number. They count beside an id that has a digit.
-_WEAK = re.compile(r"(?<![a-z\d])([vtwmy]|part|teil)[ _\-]?\d{1,2}(?![a-z\d])|(?<=\d)v\d(?![a-z\d])|[ _.\-]+0?[1-9]$")
+# Marks that may as well be of people: v1, t2, part3, 6months, a last number or side. They count beside an id that has a
+# digit.
+_SPAN = re.compile(r"(?<![a-z\d])\d{1,2}(months?|mos?|weeks?|wks?|years?|yrs?|days?)(?![a-z\d])")
+_WEAK = re.compile(
+    r"(?<![a-z\d])([vtwmy]|part|teil)[ _\-]?\d{1,2}(?![a-z\d])|(?<=\d)v\d{1,2}(?![a-z\d])|[ _.\-]+(0?[1-9]|[lr])$"
+)
 _COPY = re.compile(r" *\(\d{1,2}\)$")  # what browsers and systems add where a name is taken
 _MOST_OF_ONE = 6  # more that differ in a weak mark alone are people of a site
 # ActiGraph's serial numbers: its program names files by device and date, and devices go from person to person.
@@ -133,7 +139,7 @@ def words_of(found: dict[str, Any], with_names: bool = True) -> str:
 
 
 _WITHOUT_CLEAR = (_DATE, _VISIT)
-_WITHOUT_ALL = (_DATE, _VISIT, _COPY, _WEAK)
+_WITHOUT_ALL = (_DATE, _SPAN, _VISIT, _COPY, _WEAK)
 
 
 def _plain(name: str) -> str:

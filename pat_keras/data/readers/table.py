@@ -192,11 +192,15 @@ class _Tables:
         own = (samples.samples["person"][0], samples.where)
         for (column, one), (person, where) in [(key, self._ids.setdefault(key, own)) for key in samples.ids.items()]:
             if person != own[0]:
+                pattern = self._config.id_pattern
+                why, instead = "without --id_column each file counts as another person", ""
+                if pattern is not None:
+                    why, instead = f"--id_pattern={pattern} makes {person!r} and {own[0]!r} of them", " in its place"
                 raise RecordingError(
                     f"{samples.where}: its column {column!r} is {one!r} in every row, as that of {where} is; expected "
-                    "ids that differ, since without --id_column each file counts as another person. If both are of "
-                    f"one person, give --id_column={column}: recordings of a person are joined. If they are of "
-                    "different people, give --id_column= with nothing after it: the names of the files are the ids."
+                    f"ids that differ, since {why}. If both are of one person, give --id_column={column}{instead}: "
+                    "recordings of a person are joined. If they are of different people, give --id_column= with "
+                    "nothing after it: the names of the files are the ids."
                 )
 
     def _bad_file(self, file: RawFile, error: RecordingError) -> Rejection:

@@ -24,6 +24,12 @@ ONE_PERSON = [
     ("sub-01_ses-01", "sub-01_ses-02"),
     ("P01V1", "P01V2"),
     ("P01_T1_60sec", "P01_T2_60sec"),
+    ("P01V01", "P01V02"),
+    ("P01_1.3.2021", "P01_1.6.2021"),
+    ("P01_3-1-2021", "P01_6-14-2021"),
+    ("P01_6months", "P01_12months"),
+    ("ID12_baseline", "ID12_3month"),
+    ("P01_L", "P01_R"),
     ("P01_left", "P01_right"),
     ("P01-pre", "P01-post"),
     ("pre_01", "post_01"),
@@ -61,6 +67,10 @@ SEVERAL_PEOPLE = [
     ("a9f3", "a9f4"),
     ("P01-a", "P01_a"),
     ("left", "right"),
+    ("sub_12_day", "sub_13_day"),
+    ("sub_12days", "sub_13days"),
+    ("study_L", "study_R"),
+    tuple(f"S01V{number:02}" for number in range(1, 9)),
 ]
 
 
