@@ -29,7 +29,7 @@ from pat_keras.apps.training_flags import (
     run_directory,
     with_files,
 )
-from pat_keras.config import CROSS_VALIDATION, MODEL_TITLES
+from pat_keras.config import CROSS_VALIDATION, MODEL_TITLES, FinetuneConfig
 
 if TYPE_CHECKING:
     from pat_keras.evaluation.experiment import Result
@@ -71,10 +71,10 @@ def finetune(values: flags.FlagValues) -> None:
             report_people=values.report_people,
             report_columns=values.report_columns,
         )
-    print(_summary(result, config.model))
+    print(_summary(result, config))
 
 
-def _summary(result: Result, model: str) -> str:
+def _summary(result: Result, config: FinetuneConfig) -> str:
     """The end of the command: a table, a ROC curve, the run directory."""
     import polars as pl
 
@@ -83,7 +83,8 @@ def _summary(result: Result, model: str) -> str:
     from pat_keras.evaluation.terminal import terminal_roc
 
     metrics, task = result.metrics, result.metrics["task"]
-    title = MODEL_TITLES[model]
+    title = MODEL_TITLES[config.model]
+    label = metrics["label"] + (f" (learned from {config.learn_score})" if config.learn_score else "")
     columns = {title: metrics["test"]}
     if "baseline" in metrics:
         columns["simple features"] = metrics["baseline"]
@@ -92,7 +93,7 @@ def _summary(result: Result, model: str) -> str:
     )
     lines = [
         "",
-        f"{'SYNTHETIC DATA. ' if metrics['synthetic'] else ''}{metrics['label']}: {people}; 95 % intervals",
+        f"{'SYNTHETIC DATA. ' if metrics['synthetic'] else ''}{label}: {people}; 95 % intervals",
         "",
     ]
     table = [["", *(TITLES[task][name] for name in _SHOWN[task])]]

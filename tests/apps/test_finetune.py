@@ -134,9 +134,16 @@ def test_the_table_names_the_network_and_the_groups(folder, tmp_path, capsys) ->
         assert f"level {group['group']}, {group['n']} people" in printed
 
 
+def test_the_table_says_what_was_learned_in_the_label_s_place() -> None:
+    metrics = {"task": "binary", "label": "depression", "split": "holdout", "synthetic": False, "test": {"n": 9}}
+    config = FinetuneConfig(learn_score="phq9", recalibration="platt")
+    text = _summary(Result(metrics, pl.DataFrame(), [], [], None), config)
+    assert "depression (learned from phq9): 9 test people; 95 % intervals" in text
+
+
 def test_long_names_of_metrics_stand_apart_from_their_numbers() -> None:
     metrics = {"task": "multiclass", "label": "level", "split": "holdout", "synthetic": False, "test": {"n": 9}}
-    lines = _summary(Result({**metrics, "baseline": {"auc": 0.5}}, pl.DataFrame(), [], [], None), "pat").splitlines()
+    lines = _summary(Result({**metrics, "baseline": {"auc": 0.5}}, pl.DataFrame(), [], [], None), FinetuneConfig()).splitlines()
     assert lines[3].index("simple") == lines[4].rindex("0.5")
     assert "each class against the rest  undefined" in lines[4]
 
@@ -144,7 +151,7 @@ def test_long_names_of_metrics_stand_apart_from_their_numbers() -> None:
 def test_long_numbers_stand_apart() -> None:
     mae = {"mae": 12345.678, "mae_low": 10000.123, "mae_high": 13333.333}
     metrics = {"task": "regression", "label": "steps", "split": "holdout", "synthetic": False, "test": {"n": 9, **mae}}
-    lines = _summary(Result({**metrics, "baseline": mae}, pl.DataFrame(), [], [], None), "pat").splitlines()
+    lines = _summary(Result({**metrics, "baseline": mae}, pl.DataFrame(), [], [], None), FinetuneConfig()).splitlines()
     assert "13333.333)  12345.678 (" in lines[4]
     assert lines[3].index("simple") == lines[4].rindex("12345.678")
 
