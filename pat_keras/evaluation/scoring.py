@@ -87,7 +87,7 @@ def score_run(
     if config.baseline:
         simple = _Tested.of([_Held.of(data, split, found, task) for split, found in zip(parts, baseline, strict=True)])
         scored = evaluate(task, simple.y, simple.score, simple.threshold, seed=seed, folds=folds)
-        learning = f", learning {config.learn_score}" if config.learn_score else ""
+        learning = f" (learning {config.learn_score})" if config.learn_score else ""
         metrics["baseline"] = {"name": FeatureBaseline(config.learned_task).name + learning, **scored}
         compare = paired_auc_difference if task == "binary" else functools.partial(paired_difference, task)
         metrics["difference"] = compare(model.y, model.score, simple.score, seed=seed, folds=folds)

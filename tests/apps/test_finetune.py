@@ -143,7 +143,8 @@ def test_the_table_says_what_was_learned_in_the_label_s_place() -> None:
 
 def test_long_names_of_metrics_stand_apart_from_their_numbers() -> None:
     metrics = {"task": "multiclass", "label": "level", "split": "holdout", "synthetic": False, "test": {"n": 9}}
-    lines = _summary(Result({**metrics, "baseline": {"auc": 0.5}}, pl.DataFrame(), [], [], None), FinetuneConfig()).splitlines()
+    result = Result({**metrics, "baseline": {"auc": 0.5}}, pl.DataFrame(), [], [], None)
+    lines = _summary(result, FinetuneConfig()).splitlines()
     assert lines[3].index("simple") == lines[4].rindex("0.5")
     assert "each class against the rest  undefined" in lines[4]
 

@@ -49,7 +49,7 @@ def test_the_label_is_scored_and_the_score_is_learned(tmp_path: pathlib.Path) ->
     result = finetune(cohort, "label", of_score(baseline=True), out=tmp_path / "run", say=pytest.fail)
     assert result.metrics["task"] == "binary" and 0 <= result.metrics["test"]["auc"] <= 1
     assert set(result.predictions["label"].unique()) == {0, 1}
-    assert result.metrics["baseline"]["name"] == "ridge regression on simple daily features, learning score"
+    assert result.metrics["baseline"]["name"] == "ridge regression on simple daily features (learning score)"
     of_label = finetune(cohort, "label", small_config(recalibration="platt"), say=pytest.fail)
     assert not np.allclose(probabilities(result), probabilities(of_label))
     page = (tmp_path / "run" / "report.html").read_text()
