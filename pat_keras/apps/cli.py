@@ -127,6 +127,8 @@ def _plain(message: str) -> str:
     for pattern, plain in _PLAIN.items():
         if found := re.fullmatch(pattern, message, re.DOTALL):
             return found.expand(plain)
+    if len(lines := message.splitlines()) > 1:  # one a flag
+        return " ".join(map(_plain, lines))
     return message if message.endswith((".", "?", "!")) else f"{message}."
 
 

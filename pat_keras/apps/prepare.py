@@ -27,7 +27,7 @@ from pat_keras.apps.table_flags import check_tables, define_tables, label_config
 from pat_keras.apps.window_flags import define_windows, limited, window_config
 from pat_keras.data.files import check_apart
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, devices_with
-from pat_keras.errors import CohortError, ConfigError
+from pat_keras.errors import CohortError, ConfigError, LabelError
 
 if TYPE_CHECKING:  # polars and the rest are imported when the flags are known to be right
     from pat_keras.data.assembly import Assembly
@@ -193,7 +193,13 @@ def _open_study(values: flags.FlagValues) -> Study:
         return study
     from pat_keras.data.labels import join_labels, read_label_table
 
-    return join_labels(study, read_label_table(labels))
+    table = read_label_table(labels)
+    if values.label in table.left_out and values.label not in study.people.columns:
+        raise LabelError(
+            f"{values.labels}: --label={values.label}: the column holds text, expected numbers. Make numbers of it by "
+            f"--map=yes=1,no=0, or a label of 0 and 1 with another name by --positive='{values.label} in {{a, b}}'."
+        )
+    return join_labels(study, table)
 
 
 def _open_source(values: flags.FlagValues) -> Study:

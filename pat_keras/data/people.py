@@ -84,7 +84,7 @@ def read_people(source: str | os.PathLike[str]) -> PeopleList:
         names = ", ".join(shipped_lists()) or "none"
         raise CohortError(
             f"{where}: there is no such file, and no list of that name comes with the package (there: {names}). Give "
-            "a file of participant ids, one a line, to --test_people."
+            "a file of participant ids, one a line."
         )
     try:
         text, _ = decode(data, None, where)

@@ -91,8 +91,9 @@ def render(assembly: Assembly, rejected_name: str) -> str:
         Section("Labels", _labels(cohort)),
         Section("Two recordings", _examples(account)),
         Section("Choices", _choices(metadata)),
-        Section("Terms and citation", page.bullets(_sources(metadata))),
     ]
+    if sources := _sources(metadata):  # a reader's own tables have neither
+        sections.append(Section("Terms and citation", page.bullets(sources)))
     read = next(step["people"] for step in metadata["funnel"] if step["step"] == "read")
     lead = f"{cohort.n_people:,} of {read:,} people kept, with {cohort.n_windows:,} "
     lead += f"{'window' if cohort.n_windows == 1 else 'windows'} of {metadata['windows']['days']} days."

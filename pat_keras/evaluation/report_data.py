@@ -73,11 +73,10 @@ def settings_section(run: Run) -> str:
 def _in_short(run: Run) -> list[list[object]]:
     """What a reader asks first about a run; what its files do not say has no row."""
     config, versions = run.config, run.config.get("versions") or {}
-    encoder = [config.get(name) for name in ("model", "size", "embedding")]
     trained = len(run.history)
     folds = len({row.get("fold") for row in run.history})
     rows: list[tuple[str, object]] = [
-        ("Network", ", ".join(str(part) for part in encoder if part not in (None, "", "auto"))),
+        ("Network", _network(config)),
         ("Started from", config.get("weights") or "random weights"),
         ("What learned", config.get("mode")),
         ("Split", config.get("split")),
@@ -88,6 +87,19 @@ def _in_short(run: Run) -> list[list[object]]:
         ("Software", ", ".join(f"{name} {versions[name]}" for name in _SHORT_VERSIONS if versions.get(name))),
     ]
     return [[name, value] for name, value in rows if value not in (None, "")]
+
+
+def _network(config: Mapping[str, Any]) -> str:
+    """Which network; of PAT size and embedding, those of its weights where a preset tells them."""
+    weights, size, embedding = (config.get(name) for name in ("weights", "size", "embedding"))
+    if config.get("model", "pat") != "pat" or (weights and weights not in PRESETS):
+        size = embedding = None  # other networks have no size; other weights' file may be gone by now
+    elif weights and size:  # an ensemble's settings have no size
+        preset = PRESETS[weights]
+        size = preset.size
+        if embedding == "auto" or preset.embedding != "linear":  # a new one is put before linear weights alone
+            embedding = preset.embedding
+    return ", ".join(str(part) for part in (config.get("model"), size, embedding) if part not in (None, "", "auto"))
 
 
 def _scaling(config: Mapping[str, Any]) -> object:

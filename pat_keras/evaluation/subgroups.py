@@ -61,7 +61,7 @@ def groups_of(cohort: Cohort, column: str) -> Groups:
     """
     if column not in cohort.columns:
         there = ", ".join(cohort.columns) or "none"
-        raise CohortError(f"subgroups: found no column {column!r}, expected some of the cohort's: {there}.")
+        raise CohortError(f"groups: found no column {column!r}, expected some of the cohort's: {there}.")
     table = cohort.table.select("participant_id", pl.col(column).alias("value")).unique()
     table = table.sort("participant_id", "value")
     torn = table.filter(pl.col("participant_id").is_duplicated())["participant_id"].n_unique()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pat_keras._version import __version__
 from pat_keras.data.files import atomic_write
@@ -142,6 +143,7 @@ def _trials_figure(trials: pl.DataFrame, tuning: Mapping[str, Any]) -> Figure:
         axes.plot(trial, value, "o", markersize=4, alpha=0.6, color=color)
         label = str(people[0]) if number < 6 else None
         axes.step(trial, better.accumulate(value), where="post", color=color, label=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes, "best")
     return figure
 

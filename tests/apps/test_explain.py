@@ -194,7 +194,7 @@ def test_mistakes_are_one_paragraph(kfold, cohort, tmp_path, capsys) -> None:
         ({"data": tmp_path / "short.parquet"}, "the windows have 1080 minutes, the run"),
         ({"block": "7"}, "block is 7, and the encoder has 1"),
         ({"target_class": "2"}, "there is no class '2' to explain; it is a binary run"),
-        ({"group": "height"}, "found no column 'height'"),
+        ({"group": "height"}, "groups: found no column 'height'"),
         ({"draws": "0"}, "draws is 0, expected 1 or more"),
         ({"hide": "never"}, "hide is 'never', expected one of auto"),
     ]

@@ -172,6 +172,7 @@ BAD_FLAGS = {
     "no flag": ([], "--source"),
     "no raw": (["--source=depresjon", "--out=x.parquet"], "--raw is missing"),
     "no out": (["--source=depresjon", "--raw=x"], "--out is missing"),
+    "neither": (["--source=depresjon"], ": --raw is missing: this command needs it. --out is missing: this"),
     "unknown source": (["--source=nowhere", "--raw=x", "--out=x.parquet"], "<depresjon|psykose|nhanes|csv|"),
     "typing error": (["--sorce=nhanes"], "Unknown command line flag 'sorce'. Did you mean: source"),
     "no flag name": (["--source=depresjon", "--raw=x", "--out=x.parquet", "y"], "Unexpected argument 'y'"),

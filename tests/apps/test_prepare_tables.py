@@ -29,6 +29,16 @@ def raw(tmp_path):
     return write_all(tmp_path / "raw", files)
 
 
+def test_a_label_of_text_is_told_with_what_makes_numbers_of_it(tmp_path, raw, capsys):
+    labels = write(tmp_path / "phq.csv", "id,phq9,sex\n0012,12,f\n7,3,m\n")
+    flags = ["--source=csv", f"--raw={raw}", f"--labels={labels}", "--label_id_column=id", "--on_bad_file=reject"]
+    assert run(*flags, f"--out={tmp_path / 'c.parquet'}", "--label=sex") == 2
+    message = paragraph(capsys)
+    assert "phq.csv: --label=sex: the column holds text, expected numbers." in message
+    assert "--map=yes=1,no=0" in message and "--positive='sex in {a, b}'" in message
+    assert run(*flags, f"--out={tmp_path / 'c.parquet'}", "--label=sex", "--map=f=1,m=0") == 0
+
+
 def test_tables_and_labels_to_a_cohort(tmp_path, raw, capsys):
     labels = write(tmp_path / "phq.csv", "id;phq9\n0012;12\n7;3\n8;\n9;1\n11;20\n")
     out = tmp_path / "c.parquet"

@@ -50,8 +50,9 @@ def test_lists_that_cannot_be_used(tmp_path, text: str | bytes, message: str) ->
 
 
 def test_neither_a_file_nor_a_name() -> None:
-    with pytest.raises(CohortError, match="no such file, and no list of that name comes with the package"):
+    with pytest.raises(CohortError, match="no such file, and no list of that name comes with the package") as caught:
         read_people("nobody_has_this_list")
+    assert "--" not in str(caught.value)  # --test_people, --exclude_people or --people asked for it
 
 
 def test_a_title_is_no_person_unless_somebody_is_called_so(tmp_path) -> None:

@@ -105,6 +105,12 @@ def test_everybody_is_counted(text):
         assert part in text
 
 
+def test_tables_without_terms_have_no_empty_section():
+    own = dataclasses.replace(study(), citation="", terms="")
+    text = render(assemble(own, WindowConfig()), "mine.rejected.csv")
+    assert "Choices" in text and "Terms and citation" not in text
+
+
 def test_worn_time_and_average_days_are_in_words(text):
     # From 22 o'clock worn for 16 hours, then 8 of non-wear: 2 hours before midnight, 14 after.
     assert "of 84 days in windows: median 16.0, 5 % of days below 16.0, 5 % above 16.0" in text

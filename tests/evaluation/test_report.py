@@ -268,6 +268,23 @@ def test_what_auto_was_and_whom_pretraining_saw(tmp_path, weights: str, scaling:
     assert ("pretrained weights" in page.text) == bool(weights)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"weights": "pat_medium_nhanes2005"}, "Network pat, medium, linear Started"),
+        ({"weights": "pat_conv_large_nhanes2005", "size": "medium"}, "Network pat, large, conv Started"),
+        ({"weights": "pat_medium_nhanes2005", "embedding": "conv_linear"}, "Network pat, medium, conv_linear Started"),
+        ({"weights": "mine.h5"}, "Network pat Started"),
+        ({"weights": "", "size": "large", "embedding": "conv"}, "Network pat, large, conv Started"),
+        ({"weights": "", "model": "lstm"}, "Network lstm Started"),
+    ],
+)
+def test_the_network_is_that_of_the_weights_and_not_of_the_settings(tmp_path, settings: dict, words: str) -> None:
+    write_run(tmp_path)
+    _change(tmp_path / "config.json", **{"model": "pat", "size": "small", "embedding": "auto", **settings})
+    assert words in _Page(render(read_run(tmp_path))).text
+
+
 def test_the_page_is_small(everything) -> None:
     assert len(everything[1]) < 2_000_000
 

@@ -20,7 +20,7 @@ from pat_keras.apps.tune import main
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.cohort import Cohort
 from pat_keras.errors import ConfigError, LabelError, RunError
-from pat_keras.evaluation import searcher
+from pat_keras.evaluation import searcher, tuning_report
 from pat_keras.evaluation.predict import predict
 from pat_keras.evaluation.run_folder import read_run
 from pat_keras.evaluation.searcher import TuneSettings
@@ -358,3 +358,11 @@ def test_the_command(cohort, monkeypatch, tmp_path, capsys) -> None:
     assert main(["pat-tune", *arguments, f"--out={tmp_path / 'other'}"]) == 2
     assert "pip install 'pat_keras[tune]'" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_trials_are_counted_in_whole_numbers() -> None:
+    trials = pl.DataFrame(
+        {"people": ["holdout"] * 3, "state": ["complete"] * 3, "trial": [1, 2, 3], "auc": [0.5, 0.6, 0.4]}
+    )
+    (axes,) = tuning_report._trials_figure(trials, {"objective": "auc"}).axes
+    assert all(tick == round(tick) for tick in axes.get_xticks())
