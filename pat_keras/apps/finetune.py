@@ -88,8 +88,10 @@ def _summary(result: Result, config: FinetuneConfig) -> str:
     columns = {title: metrics["test"]}
     if "baseline" in metrics:
         columns["simple features"] = metrics["baseline"]
+    seen = metrics.get("seen_in_pretraining")
+    unseen = "did not learn from them in fine-tuning" if seen else "never saw them"
     people = f"{metrics['test']['n']} test people" + (
-        "" if metrics["split"] not in CROSS_VALIDATION else ", each by a model that never saw them"
+        "" if metrics["split"] not in CROSS_VALIDATION else f", each by a model that {unseen}"
     )
     lines = [
         "",
@@ -103,6 +105,8 @@ def _summary(result: Result, config: FinetuneConfig) -> str:
         lines.append("".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip())
     if "difference" in metrics:
         lines += ["", f"{title} minus simple features: {_difference(metrics['difference'])}"]
+    if seen:
+        lines += ["", f"{seen} of the test people were in the training of the weights: not held out from that."]
     lines += _subgroups(metrics)
     if task == "binary" and result.folder is not None:
         rows = result.predictions.filter(pl.col("part") == "test")

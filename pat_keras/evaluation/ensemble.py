@@ -53,6 +53,7 @@ class TrainedOn:
         window_start: the clock time that windows begin at, or `VARIOUS`; None likewise, or where it was not known.
         axis: of counts that have several; None likewise.
         values: the column of plain tables that they were read from; None likewise.
+        synthetic: whether a member learned from simulated people, and its predictions say nothing of real ones.
     """
 
     label: str
@@ -68,6 +69,7 @@ class TrainedOn:
     window_start: str | None = None
     axis: str | None = None
     values: str | None = None
+    synthetic: bool = False
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> TrainedOn:
@@ -87,6 +89,7 @@ class TrainedOn:
             window_start=common_start([run.data.get("window_start") for run in runs]),
             axis=next((run.data["axis"] for run in runs if run.data.get("axis")), None),
             values=" or ".join(sorted({run.data["values"] for run in runs if run.data.get("values")})) or None,
+            synthetic=any(run.synthetic for run in runs),
         )
 
 

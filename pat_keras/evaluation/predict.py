@@ -75,6 +75,8 @@ def predict(
     else:
         check_measured_alike(folder, trained_on, cohort.length, cohort.table, cohort.metadata, say)
         _say_who_was_seen(trained_on, cohort, say)
+    if trained_on.synthetic and not cohort.metadata.get("synthetic"):
+        say("the run was trained on simulated people: what it predicts of real ones means nothing.")
     activity = cohort.activity
     if repair_fixed_scaling is not None:
         activity = undo_fixed_scaling(activity, *repair_fixed_scaling)

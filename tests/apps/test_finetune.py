@@ -141,6 +141,15 @@ def test_the_table_says_what_was_learned_in_the_label_s_place() -> None:
     assert "depression (learned from phq9): 9 test people; 95 % intervals" in text
 
 
+def test_the_table_says_whom_the_weights_saw() -> None:
+    metrics = {"task": "binary", "label": "ill", "split": "kfold", "synthetic": False, "test": {"n": 9, "auc": 0.5}}
+    for seen in (0, 4):
+        result = Result({**metrics, "seen_in_pretraining": seen}, pl.DataFrame(), [], [], None)
+        text = _summary(result, FinetuneConfig())
+        assert ("never saw them" in text) == (not seen)
+        assert ("4 of the test people were in the training of the weights" in text) == bool(seen)
+
+
 def test_long_names_of_metrics_stand_apart_from_their_numbers() -> None:
     metrics = {"task": "multiclass", "label": "level", "split": "holdout", "synthetic": False, "test": {"n": 9}}
     result = Result({**metrics, "baseline": {"auc": 0.5}}, pl.DataFrame(), [], [], None)

@@ -91,6 +91,16 @@ def test_the_data_of_the_run_itself_are_pointed_out(holdout) -> None:
     assert "the data that the run was trained on" in said[0]
 
 
+def test_what_learned_from_simulated_people_says_nothing_of_real_ones(holdout, new, tmp_path) -> None:
+    PATEnsemble.from_runs([holdout.folder]).save(tmp_path / "ensemble")
+    for folder in (holdout.folder, tmp_path / "ensemble"):
+        said: list[str] = []
+        predict(folder, new, say=said.append)
+        assert said == []
+        predict(folder, _changed(new, synthetic=False), say=said.append)
+        assert ["trained on simulated people" in words for words in said] == [True]
+
+
 def test_fixed_scaling_is_seen_and_undone(holdout, new) -> None:
     scaled = Cohort((new.activity - 2.5) / 2.0, new.table, new.metadata)
     said: list[str] = []
