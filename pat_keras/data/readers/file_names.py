@@ -33,6 +33,8 @@ _WEAK = re.compile(
     r"(?<![a-z\d])([vtwmy]|part|teil)[ _\-]?\d{1,2}(?![a-z\d])|(?<=\d)v\d{1,2}(?![a-z\d])|[ _.\-]+(0?[1-9]|[lr])$"
 )
 _COPY = re.compile(r" *\(\d{1,2}\)$")  # what browsers and systems add where a name is taken
+_WITHOUT_CLEAR = (_DATE, _VISIT)
+_WITHOUT_ALL = (_DATE, _SPAN, _VISIT, _COPY, _WEAK)
 _MOST_OF_ONE = 6  # more that differ in a weak mark alone are people of a site
 # ActiGraph's serial numbers: its program names files by device and date, and devices go from person to person.
 _SERIAL = re.compile(r"(mos|mra|tas|cle|neo|mat|lyn|gt[a-z\d])\d[a-z]\d{6,}")
@@ -136,10 +138,6 @@ def words_of(found: dict[str, Any], with_names: bool = True) -> str:
         f"expression of the id in the name, such as {pattern}; recordings of a person are then joined. If they are "
         "different people, nothing is to be done."
     )
-
-
-_WITHOUT_CLEAR = (_DATE, _VISIT)
-_WITHOUT_ALL = (_DATE, _SPAN, _VISIT, _COPY, _WEAK)
 
 
 def _plain(name: str) -> str:
