@@ -5,19 +5,40 @@ Axes: n samples of the whole.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+from pat_keras.data.readers.study import Rejection
 from pat_keras.data.recording import Recording
 from pat_keras.errors import RecordingError
 
-SEVERAL_FILES = "several files of a person"  # key of `Study.reading`
+_T = TypeVar("_T", bound=Recording | Rejection)
+
+SEVERAL_FILES = "several files of a person"  # key of `Study.reading`, see `by_person`
 # Visits may be years apart, which within one file would be a wrong date; a clock that fell back to 1970 or 2000 is one.
 MAX_APART = datetime.timedelta(days=10 * 366)
+
+
+def by_person(items: Iterable[_T], reading: dict[str, str]) -> dict[str, list[_T]]:
+    """What was read of each person, in the order of first appearance; says in `reading` how many have several.
+
+    Args:
+        items: recordings, or what stands for one, with a participant_id; all are read.
+        reading: of the study, to which `SEVERAL_FILES` is added if anybody has several.
+    """
+    parts: dict[str, list[_T]] = collections.defaultdict(list)
+    for item in items:
+        parts[item.participant_id].append(item)
+    several = sum(len(of_person) > 1 for of_person in parts.values())
+    if several:
+        reading[SEVERAL_FILES] = f"{several:,} people; their recordings are joined in order of time"
+    return parts
 
 
 def join_recordings(parts: Sequence[Recording]) -> Recording:

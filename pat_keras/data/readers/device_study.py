@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import importlib
 import os
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import polars as pl
 
 from pat_keras.data.epochs import describe_rule, to_minutes
-from pat_keras.data.joining import SEVERAL_FILES, join_recordings
+from pat_keras.data.joining import SEVERAL_FILES, by_person, join_recordings
 from pat_keras.data.readers.device_files import DeviceFile, find_device_files
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, Device
 from pat_keras.data.readers.file_names import check_pattern, id_in
@@ -131,11 +130,7 @@ def _named_by(device: Device) -> str:
 
 def _joined(recordings: Iterable[Recording], reading: dict[str, str]) -> Iterator[Recording]:
     """Everybody once: recordings of a person as one, in order of time."""
-    parts: dict[str, list[Recording]] = collections.defaultdict(list)
-    for recording in recordings:
-        parts[recording.participant_id].append(recording)
-    several = sum(len(of_person) > 1 for of_person in parts.values())
-    shifted = 0
+    parts, shifted = by_person(recordings, reading), 0
     for person in list(parts):
         own = parts.pop(person)
         if len({part.start.replace(second=0, microsecond=0) - part.start for part in own}) > 1:
@@ -143,6 +138,5 @@ def _joined(recordings: Iterable[Recording], reading: dict[str, str]) -> Iterato
             own = [dataclasses.replace(part, start=part.start.replace(second=0, microsecond=0)) for part in own]
             shifted += 1
         yield join_recordings(own)
-    if several:
-        how = f"; of {shifted:,}, minutes begin up to 59 s earlier, on one grid" if shifted else ""
-        reading[SEVERAL_FILES] = f"{several:,} people; their recordings are joined in order of time{how}"
+    if shifted:
+        reading[SEVERAL_FILES] += f"; of {shifted:,}, minutes begin up to 59 s earlier, on one grid"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
-from pat_keras.data.joining import SEVERAL_FILES, join_recordings
+from pat_keras.data.joining import by_person, join_recordings
 from pat_keras.data.readers.column_names import plain_name
 from pat_keras.data.readers.file_names import id_in
 from pat_keras.data.readers.local_time import localise, put_in_order
@@ -148,12 +148,7 @@ class _Tables:
         self, items: Iterator[Recording | Rejection], reading: dict[str, str]
     ) -> Iterator[Recording | Rejection]:
         """Everybody once: recordings of a person as one; a person of whom a part can't be used, as a rejection."""
-        parts: dict[str, list[Recording | Rejection]] = collections.defaultdict(list)
-        for item in items:
-            parts[item.participant_id].append(item)
-        several = sum(len(of_person) > 1 for of_person in parts.values())
-        if several:
-            reading[SEVERAL_FILES] = f"{several:,} people; their recordings are joined in order of time"
+        parts = by_person(items, reading)
         for person in list(parts):
             yield self._whole(person, parts.pop(person))
 
