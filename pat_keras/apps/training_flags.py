@@ -11,7 +11,7 @@ from absl import flags
 
 from pat_keras.apps.flags import define_finetune, define_participants
 from pat_keras.apps.inputs import is_array, read_cohort
-from pat_keras.errors import ConfigError, RunError
+from pat_keras.errors import ConfigError, LabelError, RunError
 from pat_keras.recipes import about, recipe_names, recipe_path
 
 if TYPE_CHECKING:
@@ -86,7 +86,14 @@ def read_data(values: flags.FlagValues) -> Cohort:
         return simulate_cohort(n_people=240, effect=2.0)
     if is_array(values.data) and not values.labels:
         raise ConfigError(f"--data={values.data} is an array; expected --labels=y.npy with it.")
-    return read_cohort(values.data, values.labels, values.participants, values.label)
+    cohort = read_cohort(values.data, values.labels, values.participants, values.label)
+    if values.label not in cohort.columns:
+        there = ", ".join(cohort.columns) or "none"
+        raise LabelError(
+            f"{values.data}: --label={values.label}: there is no such label; the labels and covariates are: {there}. "
+            "Choose one by --label=NAME."
+        )
+    return cohort
 
 
 def kept_flags(values: flags.FlagValues) -> str:

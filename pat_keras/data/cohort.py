@@ -302,3 +302,14 @@ def read_arrays(
     """
     activity, labels, participant_id = cohort_files.read_numpy(data_path, labels_path, participants_path)
     return Cohort.from_arrays(activity, labels, label, participant_id, {"source": pathlib.Path(data_path).name})
+
+
+def check_is_cohort(given: object) -> None:
+    """Refuses what is no cohort, such as the path of one.
+
+    Raises:
+        CohortError: if so.
+    """
+    if not isinstance(given, Cohort):
+        found = repr(given) if isinstance(given, str | os.PathLike) else f"a {type(given).__name__}"
+        raise CohortError(f"found {found}; expected a Cohort. Read a file of pat-prepare by Cohort.read(path).")

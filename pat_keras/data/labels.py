@@ -34,7 +34,7 @@ class LabelTable:
         left_out: other columns of text, which were not asked for.
         where: name of the file.
         notes: what else was found in the table and done with it, by name, for people.
-        warnings: sentences about numbers that likely stand for a missing value.
+        warnings: sentences about numbers that likely stand for a missing value, and a rule that tells nobody apart.
     """
 
     people: pl.DataFrame = dataclasses.field(repr=False)
@@ -120,6 +120,12 @@ def _positive(
         )
     made = rule.apply(given)
     table.meanings[config.name] = f"1 {rule.text.strip()}, else 0 ({table.where})"
+    known = made.drop_nulls()
+    if known.n_unique() == 1:
+        table.warnings.append(
+            f"{config.name} is {int(known[0])} for all {len(known):,} people with a {rule.column} ({table.where}), so "
+            f"that nothing can be learned: look at --positive={rule.text}."
+        )
     if given.dtype == pl.String and given.drop_nulls().n_unique() > 2:
         note = account_of(given, made, rule.column != config.id_column)
         table.notes[f"people of {table.where} by {rule.column}, with their {config.name}"] = note

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pat_keras.data.cohort import Cohort
+from pat_keras.data.cohort import Cohort, check_is_cohort
 from pat_keras.data.files import atomic_write
 from pat_keras.data.learned_days import people_with, window_means
 from pat_keras.data.measurement import MIDNIGHT, VARIOUS, axis_of, is_unknown, values_of, window_start
@@ -68,6 +68,7 @@ def predict(
         >>> pat.predict("runs/mine", new).people.columns
         ['participant_id', 'windows', 'probability']
     """
+    check_is_cohort(cohort)
     folder = pathlib.Path(run_folder)
     ensemble, trained_on = load_models_of(folder)
     if cohort.content_hash() in trained_on.content_hashes:

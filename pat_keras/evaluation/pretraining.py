@@ -24,7 +24,7 @@ from pat_keras.checkpoints.presets import PRESETS, hash_of_weights
 from pat_keras.checkpoints.weights import load_weights, stated_minutes
 from pat_keras.config import PretrainConfig
 from pat_keras.data.assembly import recording_groups
-from pat_keras.data.cohort import Cohort
+from pat_keras.data.cohort import Cohort, check_is_cohort
 from pat_keras.data.files import atomic_write
 from pat_keras.data.learned_days import LearnedDays, people_with
 from pat_keras.data.people import PeopleList, read_people
@@ -103,6 +103,8 @@ def run_pretraining(
         CheckpointError, CohortError, ConfigError: if weights, cohorts, lists or config can't be used.
         RunError: if `out` is taken, or training went wrong.
     """
+    for cohort in cohorts.values():
+        check_is_cohort(cohort)
     config, watcher = config or PretrainConfig(), watcher or PretrainWatcher()
     everybody = {name for cohort in cohorts.values() for name in cohort.participant_id.tolist()}
     lists = [read_people(source).without_header(everybody) for source in exclude_people]

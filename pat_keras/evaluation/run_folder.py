@@ -120,6 +120,11 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     folder = pathlib.Path(folder)
     results = _json(folder / "metrics.json", required=True)
+    if results.get("task") == "pretraining":
+        raise RunError(
+            f"{folder / 'metrics.json'}: found a run of pat-pretrain, which has learned no label; expected one of "
+            f"pat-finetune. Start from it: pat-finetune --weights={folder}."
+        )
     if results.get("task") not in TASKS or not isinstance(results.get("test"), dict):
         raise RunError(
             f"{folder / 'metrics.json'}: found the task {results.get('task')!r} and the results "

@@ -255,7 +255,7 @@ _NAN = np.full((12, 1440), np.nan, dtype=np.float32)
         (["--data=no_activity.parquet"], "no column activity; the columns are participant_id, label"),
         (["--data=missing.parquet"], "missing.parquet: synthetic: 1 of 48 labelled windows have missing minutes (2 in"),
         (["--data=short.parquet"], "1430 minutes, which is not a multiple of the 18 minutes"),
-        (["--data=small.parquet", "--label=mood"], "small.parquet: cohort: there is no label 'mood'; the labels and"),
+        (["--data=small.parquet", "--label=mood"], "small.parquet: --label=mood: there is no such label; the"),
         (["--data=small.parquet", "--label=one"], "small.parquet: label 'one': all labelled people have the value 1"),
         (["--data=small.parquet", "--label=score"], "expected 0 and 1"),
         (["--data=small.parquet", "--label=few"], "expected at least 3 people of each class"),

@@ -89,6 +89,13 @@ def test_likely_codes_of_labels_and_of_the_column_of_a_rule_are_told(tmp_path):
     assert not table(tmp_path, text, positive="phq9>=10", missing_values=("phq9:-9", "phq9:99")).warnings
 
 
+def test_a_rule_that_tells_nobody_apart_is_told(tmp_path):
+    text = "id,phq9\n1,3\n2,12\n3,\n"
+    (words,) = table(tmp_path, text, positive="phq9>=20", name="sick").warnings
+    assert words.startswith("sick is 0 for all 2 people with a phq9 (labels.csv), so that nothing can be learned")
+    assert not table(tmp_path, text, positive="phq9>=10").warnings
+
+
 def test_many_words_are_counted_and_ids_are_not_named(tmp_path):
     rows = "".join(f"p{number},{'abcdefghijkl'[number % 12]},own {number}\n" for number in range(48))
     (note,) = table(tmp_path, "id,site,word\n" + rows, positive="site in {a, l}").notes.values()

@@ -305,6 +305,8 @@ def test_other_data_that_cannot_be_used(cohort, tmp_path) -> None:
     for data, label, error, words in cases:
         with pytest.raises(error, match=words):
             finetune(data, label, small_config(), out=tmp_path / "run")
+    with pytest.raises(CohortError, match=r"found 'mine.parquet'; expected a Cohort. .*Cohort.read\(path\)"):
+        finetune("mine.parquet", "label", small_config())  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 

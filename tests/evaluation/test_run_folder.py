@@ -87,6 +87,13 @@ def test_damaged_files(tmp_path) -> None:
         read_run(tmp_path)
 
 
+def test_a_pretraining_is_named(tmp_path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps({"task": "pretraining", "validation": {}}))
+    with pytest.raises(RunError, match=r"run of pat-pretrain, which has learned no label.*pat-finetune --weights="):
+        read_run(tmp_path)
+
+
 def test_predictions_without_their_column(tmp_path) -> None:
     write_run(tmp_path)
     _write_predictions(tmp_path, participant_id=["a"], part=["test"], label=[1], score=[0.2])

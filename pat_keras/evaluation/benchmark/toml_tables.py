@@ -40,7 +40,12 @@ def read_toml(path: pathlib.Path) -> Table:
         raise ConfigError(
             f"{path}: can't be read ({error.strerror}); expected a benchmark in TOML. Check the path."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{path}: found no text; expected a benchmark in TOML. A cohort goes to --data, and --config is the file "
+            "that says what to compare."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error}). Correct that place.") from None
 
 

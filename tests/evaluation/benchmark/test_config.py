@@ -85,6 +85,13 @@ def test_errors_say_where_and_what_was_meant(tmp_path, old: str, new: str, messa
         _read(tmp_path, FAST.replace(old, new))
 
 
+def test_a_cohort_given_as_config_is_told(tmp_path) -> None:
+    path = tmp_path / "cohort.parquet"
+    path.write_bytes(b"PAR1\xb2\x00")
+    with pytest.raises(ConfigError, match=r"cohort.parquet: found no text; .* A cohort goes to --data"):
+        BenchmarkConfig.read(path)
+
+
 def test_the_papers_numbers_must_be_of_models(tmp_path) -> None:
     paper = "\n[tasks.paper]\nsource = 'somewhere'\n[tasks.paper.values]\n'{}' = {{ all = 0.6 }}\n\n[[models]]"
     config = _read(tmp_path, FAST.replace("\n[[models]]", paper.format("CNN"), 1))
