@@ -149,7 +149,15 @@ def resumed(argv: Sequence[str], values: flags.FlagValues, define: Callable[[], 
     kept = pathlib.Path(values.out, "flags.txt")
     if not kept.is_file():
         raise RunError(f"{kept}: found no such file, so there is no run to resume. Check --out, or leave --resume out.")
-    return _parsed(argv, kept, define)
+    fresh = _parsed(argv, kept, define)
+    data = [fresh.data] if isinstance(fresh.data, str) else fresh.data or []
+    missing = [path for path in data if not pathlib.Path(path).exists()]
+    if missing and not values["data"].present:
+        raise RunError(
+            f"{kept}: --data={missing[0]}: there is no such file, seen from {pathlib.Path.cwd()}; a path there starts "
+            "from the folder where the run began. Go on from that folder, or give --data=PATH anew."
+        )
+    return fresh
 
 
 def _parsed(argv: Sequence[str], path: pathlib.Path, define: Callable[[], flags.FlagValues]) -> flags.FlagValues:

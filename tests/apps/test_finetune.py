@@ -341,6 +341,18 @@ def test_resuming_something_else_is_refused(finished, folder, tmp_path, capsys) 
     assert (finished / "metrics.json").stat().st_mtime_ns == before
 
 
+def test_resuming_from_another_folder_says_where_paths_start(folder, tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "flags.txt").write_text("--data=small.parquet\n")
+    monkeypatch.chdir(tmp_path)
+    error = _refused(capsys, "--resume", "--out=run")
+    assert "--data=small.parquet: there is no such file" in error
+    assert "from the folder where the run began" in error
+    assert "from the folder" not in _refused(capsys, "--resume", "--out=run", "--data=other.parquet")
+    monkeypatch.chdir(folder)
+    assert "from the folder" not in _refused(capsys, "--resume", f"--out={tmp_path / 'run'}")
+
+
 def test_training_that_runs_away_stops_and_keeps_finite_weights(folder, tmp_path, capsys) -> None:
     run = tmp_path / "run"
     rates = ["--head_learning_rate=1e38", "--encoder_learning_rate=1e38", "--schedule=constant"]
