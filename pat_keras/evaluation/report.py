@@ -21,6 +21,7 @@ from pat_keras.evaluation.report_page import Section
 from pat_keras.evaluation.report_people import embedding_section, notice, people_section
 from pat_keras.evaluation.run_folder import Run, read_run
 
+_FEW_DECIDE = 10  # validation people of a class
 # The metrics of each task, first the one that the page opens with.
 TITLES = {
     "binary": {
@@ -174,10 +175,9 @@ def _results(run: Run) -> str:
         f"; below each, its {100 * interval['level']:.0f} % interval ({interval['method']}, "
         f"{interval['resamples']} resamples)" if {"level", "method", "resamples"} <= set(interval) else ""
     )  # fmt: skip
-    note = ""
-    if "Validation" in columns:
-        note = page.paragraph(_decided_by_validation(run), "muted")
-    return page.table(caption, ["Metric", *columns], rows) + note
+    notes = [_decided_by_validation(run)] if "Validation" in columns else []
+    notes += _few_decided(run)
+    return page.table(caption, ["Metric", *columns], rows) + page.paragraph(" ".join(notes), "muted") * bool(notes)
 
 
 def _decided_by_validation(run: Run) -> str:
@@ -191,6 +191,22 @@ def _decided_by_validation(run: Run) -> str:
         return "Validation people decided nothing, and neither did the test people."
     words = " and ".join(filter(None, [", ".join(decided[:-1]), decided[-1]]))
     return f"Validation people decided {words}, so their numbers flatter the model. The test people decided nothing."
+
+
+def _few_decided(run: Run) -> list[str]:
+    """That few validation people of a class decided, of those of the fold that has fewest."""
+    if run.solved and run.task != "binary":
+        return []
+    parts = [part.get("validation", {}).get("people_by_class") for part in run.data.get("parts") or []]
+    fewest = min((min(counts.values()) for counts in parts if counts), default=_FEW_DECIDE)
+    if fewest >= _FEW_DECIDE:
+        return []
+    where = " in the fold with fewest" if len(parts) > 1 else ""
+    people = "person is" if fewest == 1 else "people are"
+    return [
+        f"Only {fewest} validation {people} of the smallest class{where}: what so few decide is largely chance, and "
+        "another seed may decide otherwise."
+    ]
 
 
 def _value(result: Mapping[str, Any], name: str) -> tuple[str, str]:

@@ -391,6 +391,17 @@ def test_what_validation_people_decided(tmp_path, task: str, solved: bool, confi
     assert words in _Page(render(read_run(tmp_path))).text
 
 
+def test_few_validation_people_of_a_class_are_told_beside_their_numbers(tmp_path) -> None:
+    for folds, where in ((1, ""), (3, " in the fold with fewest")):
+        write_run(tmp_path, folds=folds)
+        assert "largely chance" not in render(read_run(tmp_path))
+        parts = json.loads((tmp_path / "data.json").read_text())["parts"]
+        parts[-1]["validation"]["people_by_class"] = {"0": 24, "1": 6}
+        _change(tmp_path / "data.json", parts=parts)
+        words = f"Only 6 validation people are of the smallest class{where}: what so few decide is largely chance"
+        assert words in _Page(render(read_run(tmp_path))).text
+
+
 @pytest.mark.parametrize(("task", "there"), [("binary", True), ("multiclass", True), ("regression", False)])
 def test_curve_as_a_picture(tmp_path, task: str, there: bool) -> None:
     write_report(write_run(tmp_path, task))
