@@ -181,32 +181,35 @@ def _results(run: Run) -> str:
 
 
 def _decided_by_validation(run: Run) -> str:
-    """What validation people decided, in words."""
+    """What validation people decided, in a sentence."""
+    if not (decided := _decisions(run)):
+        return "Validation people decided nothing, and neither did the test people."
+    return f"Validation people decided {decided}, so their numbers flatter the model. The test people decided nothing."
+
+
+def _few_decided(run: Run) -> list[str]:
+    """That few validation people of a class decided, of those of the fold that has fewest."""
+    parts = [part.get("validation", {}).get("people_by_class") for part in run.data.get("parts") or []]
+    fewest = min((min(counts.values()) for counts in parts if counts), default=_FEW_DECIDE)
+    decided = _decisions(run)
+    if fewest >= _FEW_DECIDE or not decided:
+        return []
+    where = " in the fold with fewest" if len(parts) > 1 else ""
+    people = "person is" if fewest == 1 else "people are"
+    return [
+        f"Only {fewest} validation {people} of the smallest class{where}: with so few, {decided} is largely chance, "
+        "and another seed may decide otherwise."
+    ]
+
+
+def _decisions(run: Run) -> str:
+    """What was left to validation people, in words; nothing if nothing was."""
     decided = [] if run.solved else ["when training stopped"]
     decided += ["what the members weigh"] if run.config.get("combine") == "stack" else []
     if run.task == "binary":
         fitted = "platt" in (run.config.get("recalibration") or "")
         decided += [*(["how probabilities were recalibrated"] if fitted else []), "where the threshold lies"]
-    if not decided:
-        return "Validation people decided nothing, and neither did the test people."
-    words = " and ".join(filter(None, [", ".join(decided[:-1]), decided[-1]]))
-    return f"Validation people decided {words}, so their numbers flatter the model. The test people decided nothing."
-
-
-def _few_decided(run: Run) -> list[str]:
-    """That few validation people of a class decided, of those of the fold that has fewest."""
-    if run.solved and run.task != "binary":
-        return []
-    parts = [part.get("validation", {}).get("people_by_class") for part in run.data.get("parts") or []]
-    fewest = min((min(counts.values()) for counts in parts if counts), default=_FEW_DECIDE)
-    if fewest >= _FEW_DECIDE:
-        return []
-    where = " in the fold with fewest" if len(parts) > 1 else ""
-    people = "person is" if fewest == 1 else "people are"
-    return [
-        f"Only {fewest} validation {people} of the smallest class{where}: what so few decide is largely chance, and "
-        "another seed may decide otherwise."
-    ]
+    return " and ".join(filter(None, [", ".join(decided[:-1]), *decided[-1:]]))
 
 
 def _value(result: Mapping[str, Any], name: str) -> tuple[str, str]:

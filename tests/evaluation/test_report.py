@@ -398,7 +398,9 @@ def test_few_validation_people_of_a_class_are_told_beside_their_numbers(tmp_path
         parts = json.loads((tmp_path / "data.json").read_text())["parts"]
         parts[-1]["validation"]["people_by_class"] = {"0": 24, "1": 6}
         _change(tmp_path / "data.json", parts=parts)
-        words = f"Only 6 validation people are of the smallest class{where}: what so few decide is largely chance"
+        words = (
+            f"Only 6 validation people are of the smallest class{where}: with so few, when training stopped and where"
+        )
         assert words in _Page(render(read_run(tmp_path))).text
 
 
