@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from pat_keras.evaluation.calibration import clipped_logit
+from pat_keras.evaluation.metrics import by_participant
 from tests.probe import mean_auc
 
 
@@ -29,21 +31,20 @@ def scores_of(predictions: pl.DataFrame, pattern: str) -> tuple[np.ndarray, list
     chosen = predictions.filter(pl.col("model").is_in([m for m in predictions["model"].unique() if _fits(m, pattern)]))
     if chosen.is_empty():
         raise ValueError(f"no model fits {pattern!r}; there are {', '.join(sorted(predictions['model'].unique()))}")
-    people = chosen.group_by("model", "seed", "participant_id").agg(
-        pl.col("label").first(), pl.col("probability").mean()
-    )
-    parts = [part.sort("participant_id") for part in people.partition_by("model", "seed", maintain_order=True)]
-    if any(not part["participant_id"].equals(parts[0]["participant_id"]) for part in parts):
+    parts = [
+        by_participant(*(part[name].to_numpy() for name in ("participant_id", "label", "probability")))
+        for part in chosen.partition_by("model", "seed", maintain_order=True)
+    ]
+    if any(not np.array_equal(part.participant_id, parts[0].participant_id) for part in parts):
         raise ValueError(f"the models that fit {pattern!r} were tested on different people")
-    return parts[0]["label"].to_numpy(), [part["probability"].to_numpy() for part in parts]
+    return parts[0].y, [part.score for part in parts]
 
 
 def averaged(scores: Sequence[np.ndarray], how: str) -> list[np.ndarray]:
     """The mean of the scores as one, of probabilities or of their log-odds."""
     if how == "probability":
         return [np.mean(scores, axis=0)]
-    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
-    return [np.mean(np.log(clipped / (1 - clipped)), axis=0)]
+    return [np.mean([clipped_logit(score) for score in scores], axis=0)]
 
 
 def _fits(model: str, pattern: str) -> bool:

@@ -16,7 +16,7 @@ import polars as pl
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.config.combinations import without_effect
-from pat_keras.data.cohort import Cohort, check_is_cohort
+from pat_keras.data.cohort import Cohort
 from pat_keras.data.splits import Split
 from pat_keras.evaluation.baseline import fit_baseline
 from pat_keras.evaluation.individuals import keep_individuals
@@ -95,7 +95,6 @@ def finetune(
         >>> 0.0 <= result.metrics["test"]["auc"] <= 1.0
         True
     """
-    check_is_cohort(cohort)
     config, watcher = config or FinetuneConfig(), watcher or Watcher()
     data = labelled_data(cohort, label, config, say)
     for sentence in [*without_effect(config), *said_of_minutes(config)]:

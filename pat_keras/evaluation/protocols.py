@@ -16,7 +16,7 @@ from pat_keras.checkpoints.seen import seen_by_weights, seen_note
 from pat_keras.config import CROSS_VALIDATION, FinetuneConfig
 from pat_keras.data import splits
 from pat_keras.data.assembly import recording_groups
-from pat_keras.data.cohort import Cohort
+from pat_keras.data.cohort import Cohort, check_is_cohort
 from pat_keras.data.measurement import axis_of, values_of, window_start
 from pat_keras.data.people import read_people
 from pat_keras.data.split_parts import take_people
@@ -71,8 +71,9 @@ def labelled_data(cohort: Cohort, label: str, config: FinetuneConfig, say: Calla
     Raises:
         LabelError: for a label that is absent, missing everywhere, not of the task, of one class, or that differs
             between the windows of one person; or for a score to learn of which the label is no cut.
-        CohortError: if minutes are missing, or the fixed scaling to undo is not that of the data.
+        CohortError: if it is no cohort, minutes are missing, or the fixed scaling to undo is not that of the data.
     """
+    check_is_cohort(cohort)
     values = cohort.label(label)
     known = ~np.isnan(values)
     if not known.any():
