@@ -106,8 +106,9 @@ def define_tables(values: flags.FlagValues) -> None:
         "id_pattern",
         None,
         "csv and devices: regular expression of the participant_id in the name of a file (its first group, if it has "
-        "one), such as '^[^_]+' for P01_visit1.csv and P01_visit2.csv: recordings of one person from several files are "
-        "joined.",
+        "one), such as '^[^_]+' for P01_visit1.csv and P01_visit2.csv; with a / in it, of the path below --raw, such "
+        "as '^([^/]+)/' for P01/visit1.csv, where the folder is the person. Recordings of one person from several "
+        "files are joined.",
         flag_values=values,
     )
     _define(values, _LABELS, "")

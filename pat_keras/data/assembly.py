@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import polars as pl
 from pat_keras.data.account import Account, Accountant
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.mixed_units import MeanLevels
-from pat_keras.data.readers.file_names import names_of_one_person
+from pat_keras.data.readers.file_names import folders_of_one_person, names_of_one_person
 from pat_keras.data.readers.study import Rejection, Study
 from pat_keras.data.recording import Recording
 from pat_keras.data.top_values import TopValues
@@ -140,13 +140,19 @@ def _metadata(
         "at_ceiling": {"value": study.ceiling, "minutes": store.ceiling_minutes, "people": store.ceiling_people},
         "largest_too_often": store.top_values.too_often() if study.ceiling is None else None,
         "mixed_units": store.mean_levels.two_units(),
-        "names_of_one_person": names_of_one_person(row["participant_id"] for row in store.rows)
-        if study.ids_are_file_names
-        else None,
+        "names_of_one_person": _files_of_one_person(study, [row["participant_id"] for row in store.rows]),
         "label_warnings": list(study.warnings),
         "reading": dict(study.reading),
         "funnel": funnel,
     }
+
+
+def _files_of_one_person(study: Study, people: Sequence[str]) -> dict[str, Any] | None:
+    """Files that count as people each and may be of one, by their names or else by their folders."""
+    if not study.ids_are_file_names:
+        return None
+    folders = {person: study.folders[person] for person in people if person in study.folders}
+    return names_of_one_person(people) or folders_of_one_person(folders)
 
 
 class _Store:

@@ -127,9 +127,13 @@ def test_files_of_one_name_in_two_folders_may_be_joined(tmp_path, capsys):
         (tmp_path / "raw" / visit / "7.csv").write_text(make.actigraph(DAYS * 1440, 60, date=f"{visit}/9/2021"))
     flags = ("--source=actigraph", f"--raw={tmp_path / 'raw'}", f"--out={out}")
     assert run(*flags) == 2
-    assert "If both are of one person, take one away, or give --id_pattern='.+'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "If both are of one person, take one away, or give --id_pattern='.+'" in told
+    assert "two people, or give --id_pattern='^([^/]+)/', if each folder is a person." in told
     assert run(*flags, "--id_pattern=.+") == 0
     assert Cohort.read(out).participant_id.tolist() == ["7", "7"]
+    assert run(*flags, "--id_pattern=^([^/]+)/", "--overwrite") == 0
+    assert Cohort.read(out).participant_id.tolist() == ["3", "6"]
 
 
 def test_ids_of_a_column_are_not_said_to_be_of_files(tmp_path):

@@ -1,3 +1,4 @@
+import shutil
 import zipfile
 
 import numpy as np
@@ -247,6 +248,41 @@ def test_files_of_visits_are_told_and_joined_by_a_pattern(tmp_path, capsys):
     assert cohort.metadata["reading"]["several files of a person"].startswith("3 people; their recordings are joined")
     assert run(*flags, "--id_pattern=^(.+?)_", "--id_column=who") == 2
     assert "--id_pattern=^(.+?)_ and --id_column=who: expected one of both" in paragraph(capsys)
+
+
+def folder_of_people(tmp_path, names):
+    """Files of nine days, each in a month of its own."""
+    rng, files = np.random.default_rng(0), {}
+    for number, name in enumerate(names):
+        moments = times(9 * 1440, START.replace(month=number + 1))
+        files[name] = table_text(moments, rng.integers(1, 900, len(moments)))
+    return write_all(tmp_path / "raw", files)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_for_each_person(tmp_path, capsys, packed):
+    raw, out = folder_of_people(tmp_path, [f"{who}/data.csv" for who in ("P01", "P02", "P03")]), tmp_path / "c.parquet"
+    if packed:
+        raw = shutil.make_archive(str(tmp_path / "packed"), "zip", raw)
+    flags = ("--source=csv", f"--out={out}", "--overwrite")
+    assert run(*flags, f"--raw={raw}") == 2
+    assert "If each folder is a person, give --id_pattern='^([^/]+)/': folders are then the ids." in paragraph(capsys)
+    for place in (raw, tmp_path / "raw" / "*" / "data.csv"):
+        assert run(*flags, f"--raw={place}", "--id_pattern=^([^/]+)/") == 0
+        assert "ids: in the paths of files, by ^([^/]+)/" in capsys.readouterr().out
+        assert Cohort.read(out).table["participant_id"].to_list() == ["P01", "P02", "P03"]
+
+
+def test_files_of_a_folder_may_be_of_one_person(tmp_path, capsys):
+    raw = folder_of_people(tmp_path, ["P01/red.csv", "P01/green.csv", "P02/blue.csv"])
+    flags = ("--source=csv", f"--raw={raw}", f"--out={tmp_path / 'c.parquet'}", "--overwrite")
+    assert run(*flags) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "2 people, whose ids are names of files, may be 1: they lie in folders of a few files: 'green' and" in told
+    assert "lie in folders of a few files" in (tmp_path / "c.html").read_text()
+    assert run(*flags, "--id_pattern=^(.+)/") == 0
+    assert "warning" not in capsys.readouterr().out
+    assert Cohort.read(tmp_path / "c.parquet").table["participant_id"].to_list() == ["P01", "P01", "P02"]
 
 
 def test_a_pattern_that_parts_whom_a_column_of_ids_does_not(tmp_path, capsys):

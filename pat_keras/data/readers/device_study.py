@@ -13,7 +13,7 @@ from pat_keras.data.epochs import describe_rule, to_minutes
 from pat_keras.data.joining import SEVERAL_FILES, by_person, join_recordings
 from pat_keras.data.readers.device_files import DeviceFile, find_device_files
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, Device
-from pat_keras.data.readers.file_names import check_pattern, id_in
+from pat_keras.data.readers.file_names import check_pattern, id_in, in_path, pattern_of_folder
 from pat_keras.data.readers.raw_files import account_of
 from pat_keras.data.readers.study import Study
 from pat_keras.data.recording import Recording
@@ -34,7 +34,8 @@ def read_devices(
         raw: a file, a folder, a zip or a pattern, see `find_device_files`.
         options: of the reader; those that are not given have its defaults.
         id_pattern: regular expression of the participant_id in what the reader takes for it, which for most devices is
-            the name of the file, see `file_names.id_in`. Recordings of one person are then joined, once all are read.
+            the name of the file, or with a `/` in the path below `raw`, see `file_names.id_in`. Recordings of one
+            person are then joined, once all are read.
 
     Returns:
         The study, without labels. Recordings are brought to minutes, see `to_minutes`; what was done to how many of
@@ -61,9 +62,11 @@ def read_devices(
     settings = {option: value for option, value in {**usual, **chosen}.items() if value is not None}
     reading = {"source": device.title, "files": account_of(len(files), left_out), **settings}
     if id_pattern is not None:
-        whose = f"the names of {_named_by(device)}" if device.names_people else "the column of ids"
+        what = "paths" if in_path(id_pattern) else "names"
+        whose = f"the {what} of {_named_by(device)}" if device.names_people else "the column of ids"
         reading["ids"] = f"in {whose}, by {id_pattern}"
     recordings = _recordings(files, device, chosen, unit, reading, id_pattern)
+    by_name = id_pattern is None and device.names_people
     return Study(
         name=device.title,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
@@ -77,7 +80,8 @@ def read_devices(
         citation="",
         terms="",
         reading=reading,
-        ids_are_file_names=id_pattern is None and device.names_people,
+        ids_are_file_names=by_name,
+        folders={file.stem: file.below.rpartition("/")[0] for file in files} if by_name else {},
     )
 
 
@@ -99,23 +103,26 @@ def _recordings(
     id_pattern: str | None,
 ) -> Iterator[Recording]:
     reader = reader_of(device)
-    seen: dict[str, str] = {}
+    seen: dict[str, DeviceFile] = {}
     rules: dict[str, int] = {}
     for file in files:
         for recording in reader(file, **options):
             if id_pattern is not None:
-                person = id_in(recording.participant_id, id_pattern, file.where)
+                below = file.below if device.names_people else None
+                person = id_in(recording.participant_id, id_pattern, file.where, below)
                 recording = dataclasses.replace(recording, participant_id=person)
             person = recording.participant_id
             if person in seen and id_pattern is None:
+                pattern = pattern_of_folder(seen[person].below, file.below) if device.names_people else None
+                by_folder = f", or give --id_pattern='{pattern}', if each folder is a person" if pattern else ""
                 raise RecordingError(
-                    f"{file.where}: the participant {person!r} was read already, from {seen[person]}. Rename one of "
-                    f"the {_named_by(device)} if they are of two people. If both are of one person, take one away, or "
-                    "give --id_pattern='.+': recordings of a person are joined."
+                    f"{file.where}: the participant {person!r} was read already, from {seen[person].where}. Rename one "
+                    f"of the {_named_by(device)} if they are of two people{by_folder}. If both are of one person, take "
+                    "one away, or give --id_pattern='.+': recordings of a person are joined."
                 )
             if recording.unit != unit:
                 raise RecordingError(f"{file.where}: the unit is {recording.unit}, but {unit} in the files before it.")
-            seen[person] = file.where
+            seen[person] = file
             rule = describe_rule(recording)
             rules[rule] = rules.get(rule, 0) + 1
             what = "people" if id_pattern is None else "recordings"

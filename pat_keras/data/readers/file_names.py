@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pat_keras.errors import ConfigError, RecordingError
@@ -53,17 +53,18 @@ def check_pattern(pattern: str) -> None:
     except re.error as error:
         raise ConfigError(
             f"--id_pattern={pattern}: is no regular expression ({error}); expected one that finds the id in the name "
-            "of a file, such as '^[^_]+', which takes P01 of P01_visit2.csv."
+            "of a file, such as '^[^_]+', which takes P01 of P01_visit2.csv, or in its path, such as '^([^/]+)/'."
         ) from None
 
 
-def id_in(name: str, pattern: str, where: str) -> str:
+def id_in(name: str, pattern: str, where: str, below: str | None = None) -> str:
     """The first group of a pattern in the name of a file, or all of what matches if it has no group.
 
     Args:
         name: of the file, without its ending.
-        pattern: a regular expression.
+        pattern: a regular expression. One with a `/` in it is of the path `below`.
         where: the file, for messages.
+        below: its path from what was asked for on, without its ending; None if it has none that tells people apart.
 
     Raises:
         RecordingError: if nothing matches, or what does is blank.
@@ -71,15 +72,64 @@ def id_in(name: str, pattern: str, where: str) -> str:
     Example:
         >>> id_in("P01_visit2", "^[^_]+", "P01_visit2.csv"), id_in("s7 P01", r"(P[0-9]+)$", "s7 P01.csv")
         ('P01', 'P01')
+        >>> id_in("visit2", "^([^/]+)/", "raw/P01/visit2.csv", "P01/visit2")
+        'P01'
     """
-    found = re.search(pattern, name)
+    what, text = ("path", below) if below is not None and in_path(pattern) else ("name", name)
+    found = re.search(pattern, text)
     whose = "" if found is None else (found.group(1 if found.re.groups else 0) or "").strip()
     if not whose:
         raise RecordingError(
-            f"{where}: --id_pattern={pattern} finds no id in the name {name!r}, expected one in every name. Correct "
-            "the pattern, rename the file, or leave it out."
+            f"{where}: --id_pattern={pattern} finds no id in the {what} {text!r}, expected one in every {what}. "
+            "Correct the pattern, rename the file, or leave it out."
         )
     return whose
+
+
+def in_path(pattern: str) -> bool:
+    """Whether a pattern is of paths and not of names, which have no `/`."""
+    return "/" in pattern
+
+
+def pattern_of_folder(first: str, second: str) -> str | None:
+    """The pattern of the outermost folder by which two paths `below` differ; None if they differ in no folder.
+
+    Example:
+        >>> pattern_of_folder("P01/data", "P02/data"), pattern_of_folder("site/P01/data", "site/P02/data")
+        ('^([^/]+)/', '^[^/]+/([^/]+)/')
+    """
+    pairs = zip(first.split("/")[:-1], second.split("/")[:-1], strict=False)
+    level = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
+    return None if level is None else f"^{'[^/]+/' * level}([^/]+)/"
+
+
+def folders_of_one_person(folder_of: Mapping[str, str]) -> dict[str, Any] | None:
+    """Folders that may each be of one person: several, of two to six files, and none of more.
+
+    Args:
+        folder_of: name of a file -> the folder it lies in, from what was asked for on; empty if in none.
+
+    Returns:
+        people: how many names, groups: of the folders of two and more; pairs: two of each of the first groups, three
+        at most; pattern: a regular expression of the folder. None if there are none, or folders are not of people.
+
+    Example:
+        >>> folders_of_one_person({"jan": "P01", "feb": "P01", "mar": "P02"})["pairs"]
+        [('feb', 'jan')]
+    """
+    names: dict[str, list[str]] = collections.defaultdict(list)
+    for name, folder in folder_of.items():
+        names[folder].append(name)
+    groups = sorted(sorted(own) for own in names.values() if len(own) > 1)
+    if not groups or len(names) == 1 or "" in names or max(map(len, groups)) > _MOST_OF_ONE:
+        return None
+    return {
+        "people": sum(map(len, groups)),
+        "groups": len(groups),
+        "pairs": [(own[0], own[1]) for own in groups[:_SHOWN]],
+        "pattern": "^(.+)/",
+        "folders": True,
+    }
 
 
 def names_of_one_person(names: Iterable[str]) -> dict[str, Any] | None:
@@ -131,12 +181,16 @@ def words_of(found: dict[str, Any], with_names: bool = True) -> str:
     more = found["groups"] - len(pairs)
     shown = f": {'; '.join(pairs)}{f'; and {more:,} more such groups' if more else ''}" if with_names else ""
     pattern = "'^[^_]+', which takes P01 of P01_visit2" if found["pattern"] is None else f"'{found['pattern']}'"
+    folders = found.get("folders")
+    why = "they lie in folders of a few files"
+    if not folders:
+        why = "their names differ in a visit, a date, a part or a number alone"
+    where = "path below --raw" if folders else "name"
     return (
-        f"{found['people']:,} people, whose ids are names of files, may be {found['groups']:,}: their names differ in "
-        f"a visit, a date, a part or a number alone{shown}. If they are recordings of one person, a split may put that "
-        "person into training and test at once, and the result is worth nothing: give --id_pattern, a regular "
-        f"expression of the id in the name, such as {pattern}; recordings of a person are then joined. If they are "
-        "different people, nothing is to be done."
+        f"{found['people']:,} people, whose ids are names of files, may be {found['groups']:,}: {why}{shown}. If they "
+        "are recordings of one person, a split may put that person into training and test at once, and the result is "
+        f"worth nothing: give --id_pattern, a regular expression of the id in the {where}, such as {pattern}; "
+        "recordings of a person are then joined. If they are different people, nothing is to be done."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 
@@ -48,6 +48,8 @@ class Study:
             done with it, by name. Filled while the recordings are iterated.
         warnings: sentences about labels that may not be what they seem.
         ids_are_file_names: whether each file is another person's, who is called as it is.
+        folders: participant_id -> the folder in which the file lies that is called so, from what was asked for on;
+            empty where ids are no names of files.
     """
 
     name: str
@@ -64,3 +66,4 @@ class Study:
     reading: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     ids_are_file_names: bool = False
+    folders: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)

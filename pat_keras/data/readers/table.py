@@ -16,7 +16,7 @@ import polars as pl
 from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
 from pat_keras.data.joining import by_person, join_recordings
 from pat_keras.data.readers.column_names import plain_name
-from pat_keras.data.readers.file_names import id_in
+from pat_keras.data.readers.file_names import id_in, in_path, pattern_of_folder
 from pat_keras.data.readers.local_time import localise, put_in_order
 from pat_keras.data.readers.raw_files import RawFile, account_of, find_files
 from pat_keras.data.readers.study import Rejection, Study
@@ -60,16 +60,21 @@ def read_tables(
     config = config or TableConfig()
     found, left_out = find_files(raw, SUFFIXES, files)
     if config.id_pattern is not None:
-        found = [dataclasses.replace(file, stem=id_in(file.stem, config.id_pattern, file.where)) for file in found]
+        found = [
+            dataclasses.replace(file, stem=id_in(file.stem, config.id_pattern, file.where, file.below))
+            for file in found
+        ]
     elif not config.id_column:
         _check_names(found)
     tables = _Tables(config, found, others or {})
     at, first = tables.first()
     reading = {"files": account_of(len(found), left_out), **first.findings}
     if config.id_pattern is not None:
-        reading["ids"] = f"in the names of files, by {config.id_pattern}"
+        where = "paths" if in_path(config.id_pattern) else "names"
+        reading["ids"] = f"in the {where} of files, by {config.id_pattern}"
     one_file = len(found) == 1 and bool(config.id_column)
     people = None if config.id_column else len({file.stem for file in found})
+    by_name = not config.id_column and config.id_pattern is None
     return Study(
         name=name,
         people=pl.DataFrame(schema={"participant_id": pl.String}),
@@ -83,20 +88,24 @@ def read_tables(
         citation="",
         terms="",
         reading=reading,
-        ids_are_file_names=not config.id_column and config.id_pattern is None,
+        ids_are_file_names=by_name,
+        folders={file.stem: file.below.rpartition("/")[0] for file in found} if by_name else {},
     )
 
 
 def _check_names(files: list[RawFile]) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, RawFile] = {}
     for file in files:
         if file.stem in seen:
+            pattern = pattern_of_folder(seen[file.stem].below, file.below)
+            by_folder = f" If each folder is a person, give --id_pattern='{pattern}': folders are then the ids."
             raise RecordingError(
-                f"{file.where}: has the same name as {seen[file.stem]}, and the name is the participant_id. Rename "
-                "one, choose files by --files, or name the column with the ids by --id_column. If both are of one "
-                "person, give --id_pattern='.+': recordings of a person are joined."
+                f"{file.where}: has the same name as {seen[file.stem].where}, and the name is the participant_id. "
+                "Rename one, choose files by --files, or name the column with the ids by --id_column."
+                f"{by_folder if pattern else ''} If both are of one person, give --id_pattern='.+': recordings of a "
+                "person are joined."
             )
-        seen[file.stem] = file.where
+        seen[file.stem] = file
 
 
 class _Tables:

@@ -37,8 +37,9 @@ class TableConfig:
         id_column: name of the column that tells whose row it is; recordings of one person from several files are
             joined. None if every file is one person's, named by the file, which is refused where a column of ids says
             otherwise; "" if it is so whatever the columns say.
-        id_pattern: regular expression of the id in the name of a file, see `file_names.id_in`; recordings of one person
-            from several files are joined. None if the whole name is the id. It does not go with an id_column.
+        id_pattern: regular expression of the id in the name of a file, or with a `/` in its path below `raw`, see
+            `file_names.id_in`; recordings of one person from several files are joined. None if the whole name is the
+            id. It does not go with an id_column.
         epoch_length: seconds between samples; None takes each person's median.
         unit: of the activity: "counts", "steps", "MIMS", "ENMO", ...; None takes it from the column's name.
         missing_values: texts or numbers that stand for a missing value, beside blanks, NA and NaN.

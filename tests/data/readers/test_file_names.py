@@ -6,7 +6,14 @@ import re
 
 import pytest
 
-from pat_keras.data.readers.file_names import check_pattern, id_in, names_of_one_person, words_of
+from pat_keras.data.readers.file_names import (
+    check_pattern,
+    folders_of_one_person,
+    id_in,
+    names_of_one_person,
+    pattern_of_folder,
+    words_of,
+)
 from pat_keras.errors import ConfigError, RecordingError
 
 ONE_PERSON = [
@@ -108,3 +115,41 @@ def test_what_a_pattern_finds() -> None:
             id_in(name, pattern, "f.agd")
     with pytest.raises(ConfigError, match=r"--id_pattern=\(: is no regular expression"):
         check_pattern("(")
+
+
+def test_a_pattern_with_a_slash_is_of_the_path():
+    assert id_in("visit2", "^([^/]+)/", "raw/P01/visit2.csv", "P01/visit2") == "P01"
+    assert id_in("visit2", "^.", "raw/P01/visit2.csv", "P01/visit2") == "v"
+    assert id_in("a/b", "^[^/]+", "of a column", None) == "a"
+    with pytest.raises(RecordingError, match="finds no id in the path 'visit2', expected one in every path"):
+        id_in("visit2", "^([^/]+)/", "raw/visit2.csv", "visit2")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pattern"),
+    [
+        ("P01/data", "P02/data", "^([^/]+)/"),
+        ("site/P01/data", "site/P02/data", "^[^/]+/([^/]+)/"),
+        ("P01/visit1/data", "P01/visit2/data", "^[^/]+/([^/]+)/"),
+        ("data", "P02/data", None),
+        ("P01/data.csv", "P01/data.txt", None),
+    ],
+)
+def test_the_pattern_of_the_folder_that_differs(first, second, pattern):
+    assert pattern_of_folder(first, second) == pattern
+    if pattern is not None:
+        one, other = (id_in("data", pattern, "", path) for path in (first, second))
+        assert one != other
+
+
+def test_folders_of_few_files_may_be_of_people():
+    found = folders_of_one_person({"jan": "P01", "feb": "P01", "mar": "P02"})
+    assert (found["people"], found["groups"], found["pairs"]) == (2, 1, [("feb", "jan")])
+    assert id_in("jan", found["pattern"], "", "P01/jan") == "P01"
+    words = words_of(found)
+    assert "they lie in folders of a few files: 'feb' and 'jan'. If" in words and "in the path below --raw" in words
+    assert "feb" not in words_of(found, with_names=False)
+    groups = {f"p{i}": "control" if i < 20 else "patient" for i in range(40)}
+    for others in ({}, {"a": "", "b": ""}, {"a": "P01", "b": "P02"}, {"a": "all", "b": "all"}, groups):
+        assert folders_of_one_person(others) is None
+    assert folders_of_one_person({"a": "", "b": "P01", "c": "P01"}) is None
