@@ -129,7 +129,7 @@ def test_files_of_one_name_in_two_folders_may_be_joined(tmp_path, capsys):
     assert run(*flags) == 2
     told = capsys.readouterr().err
     assert "If both are of one person, take one away, or give --id_pattern='.+'" in told
-    assert "two people, or give --id_pattern='^([^/]+)/', if each folder is a person." in told
+    assert "two people; if each folder is a person (2, such as '3'), give --id_pattern='^([^/]+)/'. If" in told
     assert run(*flags, "--id_pattern=.+") == 0
     assert Cohort.read(out).participant_id.tolist() == ["7", "7"]
     assert run(*flags, "--id_pattern=^([^/]+)/", "--overwrite") == 0

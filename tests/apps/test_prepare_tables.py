@@ -266,7 +266,9 @@ def test_a_folder_for_each_person(tmp_path, capsys, packed):
         raw = shutil.make_archive(str(tmp_path / "packed"), "zip", raw)
     flags = ("--source=csv", f"--out={out}", "--overwrite")
     assert run(*flags, f"--raw={raw}") == 2
-    assert "If each folder is a person, give --id_pattern='^([^/]+)/': folders are then the ids." in paragraph(capsys)
+    assert "; if each folder is a person (3, such as 'P01'), give --id_pattern='^([^/]+)/'. If both" in paragraph(
+        capsys
+    )
     for place in (raw, tmp_path / "raw" / "*" / "data.csv"):
         assert run(*flags, f"--raw={place}", "--id_pattern=^([^/]+)/") == 0
         assert "ids: in the paths of files, by ^([^/]+)/" in capsys.readouterr().out

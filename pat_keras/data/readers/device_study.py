@@ -13,7 +13,7 @@ from pat_keras.data.epochs import describe_rule, to_minutes
 from pat_keras.data.joining import SEVERAL_FILES, by_person, join_recordings
 from pat_keras.data.readers.device_files import DeviceFile, find_device_files
 from pat_keras.data.readers.devices import DEVICES, OPTIONS, Device
-from pat_keras.data.readers.file_names import check_pattern, id_in, in_path, pattern_of_folder
+from pat_keras.data.readers.file_names import by_folder, check_pattern, id_in, in_path
 from pat_keras.data.readers.raw_files import account_of
 from pat_keras.data.readers.study import Study
 from pat_keras.data.recording import Recording
@@ -103,7 +103,7 @@ def _recordings(
     id_pattern: str | None,
 ) -> Iterator[Recording]:
     reader = reader_of(device)
-    seen: dict[str, DeviceFile] = {}
+    seen: dict[str, str] = {}
     rules: dict[str, int] = {}
     for file in files:
         for recording in reader(file, **options):
@@ -113,16 +113,15 @@ def _recordings(
                 recording = dataclasses.replace(recording, participant_id=person)
             person = recording.participant_id
             if person in seen and id_pattern is None:
-                pattern = pattern_of_folder(seen[person].below, file.below) if device.names_people else None
-                by_folder = f", or give --id_pattern='{pattern}', if each folder is a person" if pattern else ""
+                folders = by_folder([one.below for one in files]) if device.names_people else ""
                 raise RecordingError(
-                    f"{file.where}: the participant {person!r} was read already, from {seen[person].where}. Rename one "
-                    f"of the {_named_by(device)} if they are of two people{by_folder}. If both are of one person, take "
-                    "one away, or give --id_pattern='.+': recordings of a person are joined."
+                    f"{file.where}: the participant {person!r} was read already, from {seen[person]}. Rename one of "
+                    f"the {_named_by(device)} if they are of two people{f'; {folders}' if folders else ''}. If both "
+                    "are of one person, take one away, or give --id_pattern='.+': recordings of a person are joined."
                 )
             if recording.unit != unit:
                 raise RecordingError(f"{file.where}: the unit is {recording.unit}, but {unit} in the files before it.")
-            seen[person] = file
+            seen[person] = file.where
             rule = describe_rule(recording)
             rules[rule] = rules.get(rule, 0) + 1
             what = "people" if id_pattern is None else "recordings"

@@ -91,16 +91,25 @@ def in_path(pattern: str) -> bool:
     return "/" in pattern
 
 
-def pattern_of_folder(first: str, second: str) -> str | None:
-    """The pattern of the outermost folder by which two paths `below` differ; None if they differ in no folder.
+def by_folder(below: Sequence[str]) -> str:
+    """What to do where each folder is a person, for a message; empty if no folder tells these files apart.
+
+    The folders that may be people are those of the level with the most names: not a few sites, visits or groups.
+
+    Args:
+        below: path of each file from what was asked for on.
 
     Example:
-        >>> pattern_of_folder("P01/data", "P02/data"), pattern_of_folder("site/P01/data", "site/P02/data")
-        ('^([^/]+)/', '^[^/]+/([^/]+)/')
+        >>> by_folder(["A/P01/data", "A/P02/data", "B/P03/data"])
+        "if each folder is a person (3, such as 'P01'), give --id_pattern='^[^/]+/([^/]+)/'"
     """
-    pairs = zip(first.split("/")[:-1], second.split("/")[:-1], strict=False)
-    level = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
-    return None if level is None else f"^{'[^/]+/' * level}([^/]+)/"
+    folders = [path.split("/")[:-1] for path in below]
+    levels = [sorted({own[at] for own in folders}) for at in range(min(map(len, folders)))]
+    most = max(levels, key=len, default=[])
+    if len(most) < 2:
+        return ""
+    pattern = f"^{'[^/]+/' * levels.index(most)}([^/]+)/"
+    return f"if each folder is a person ({len(most):,}, such as {most[0]!r}), give --id_pattern='{pattern}'"
 
 
 def folders_of_one_person(folder_of: Mapping[str, str]) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ import polars as pl
 from pat_keras.data.epochs import MINUTE, RULE_OF_UNIT, RULES, describe_rule, to_minutes
 from pat_keras.data.joining import by_person, join_recordings
 from pat_keras.data.readers.column_names import plain_name
-from pat_keras.data.readers.file_names import id_in, in_path, pattern_of_folder
+from pat_keras.data.readers.file_names import by_folder, id_in, in_path
 from pat_keras.data.readers.local_time import localise, put_in_order
 from pat_keras.data.readers.raw_files import RawFile, account_of, find_files
 from pat_keras.data.readers.study import Rejection, Study
@@ -94,18 +94,17 @@ def read_tables(
 
 
 def _check_names(files: list[RawFile]) -> None:
-    seen: dict[str, RawFile] = {}
+    seen: dict[str, str] = {}
     for file in files:
         if file.stem in seen:
-            pattern = pattern_of_folder(seen[file.stem].below, file.below)
-            by_folder = f" If each folder is a person, give --id_pattern='{pattern}': folders are then the ids."
+            folders = by_folder([one.below for one in files])
             raise RecordingError(
-                f"{file.where}: has the same name as {seen[file.stem].where}, and the name is the participant_id. "
-                "Rename one, choose files by --files, or name the column with the ids by --id_column."
-                f"{by_folder if pattern else ''} If both are of one person, give --id_pattern='.+': recordings of a "
-                "person are joined."
+                f"{file.where}: has the same name as {seen[file.stem]}, and the name is the participant_id. Rename "
+                "one, choose files by --files, or name the column with the ids by --id_column"
+                f"{f'; {folders}' if folders else ''}. If both are of one person, give --id_pattern='.+': recordings "
+                "of a person are joined."
             )
-        seen[file.stem] = file
+        seen[file.stem] = file.where
 
 
 class _Tables:

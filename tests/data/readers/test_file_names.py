@@ -7,11 +7,11 @@ import re
 import pytest
 
 from pat_keras.data.readers.file_names import (
+    by_folder,
     check_pattern,
     folders_of_one_person,
     id_in,
     names_of_one_person,
-    pattern_of_folder,
     words_of,
 )
 from pat_keras.errors import ConfigError, RecordingError
@@ -125,21 +125,27 @@ def test_a_pattern_with_a_slash_is_of_the_path():
         id_in("visit2", "^([^/]+)/", "raw/visit2.csv", "visit2")
 
 
+VISITS = [f"P{who}/visit {visit}/data" for who in (1, 2, 3) for visit in (1, 2)]
+
+
 @pytest.mark.parametrize(
-    ("first", "second", "pattern"),
+    ("below", "first", "pattern"),
     [
-        ("P01/data", "P02/data", "^([^/]+)/"),
-        ("site/P01/data", "site/P02/data", "^[^/]+/([^/]+)/"),
-        ("P01/visit1/data", "P01/visit2/data", "^[^/]+/([^/]+)/"),
-        ("data", "P02/data", None),
-        ("P01/data.csv", "P01/data.txt", None),
+        (["P01/data", "P02/data"], "P01", "^([^/]+)/"),
+        (["A/P01/data", "A/P02/data", "B/P03/data"], "P01", "^[^/]+/([^/]+)/"),
+        (VISITS, "P1", "^([^/]+)/"),
+        (["P1/a/b/data", "P2/data"], "P1", "^([^/]+)/"),
+        (["data", "P02/data"], None, None),
+        (["P01/data", "P01/data"], None, None),
     ],
 )
-def test_the_pattern_of_the_folder_that_differs(first, second, pattern):
-    assert pattern_of_folder(first, second) == pattern
-    if pattern is not None:
-        one, other = (id_in("data", pattern, "", path) for path in (first, second))
-        assert one != other
+def test_the_folders_that_may_be_people(below, first, pattern):
+    told = by_folder(below)
+    if pattern is None:
+        assert told == ""
+        return
+    assert f"such as {first!r}), give --id_pattern='{pattern}'" in told
+    assert id_in("data", pattern, "", below[0]) == first
 
 
 def test_folders_of_few_files_may_be_of_people():
