@@ -88,7 +88,7 @@ def read_data(values: flags.FlagValues) -> Cohort:
         raise ConfigError(f"--data={values.data} is an array; expected --labels=y.npy with it.")
     cohort = read_cohort(values.data, values.labels, values.participants, values.label)
     if values.label not in cohort.columns:
-        there = ", ".join(cohort.columns) or "none"
+        there = cohort.columns_in_words()
         raise LabelError(
             f"{values.data}: --label={values.label}: there is no such label; the labels and covariates are: {there}. "
             "Choose one by --label=NAME."

@@ -154,6 +154,10 @@ class Cohort:
         """The labels and covariates there are."""
         return [name for name in self.table.columns if name not in KEY_COLUMNS]
 
+    def columns_in_words(self) -> str:
+        """The labels and covariates there are, for messages."""
+        return ", ".join(self.columns) or "none"
+
     def label(self, name: str) -> np.ndarray:
         """(B,) float64 of a numeric or true/false column, NaN = missing.
 
@@ -161,7 +165,7 @@ class Cohort:
             LabelError: if there is no such column, it holds text or dates, or infinite values.
         """
         if name not in self.columns:
-            there = ", ".join(self.columns) or "none"
+            there = self.columns_in_words()
             raise LabelError(f"cohort: there is no label {name!r}; the labels and covariates are: {there}. Choose one.")
         column = self.table[name]
         if column.dtype != pl.Boolean and not column.dtype.is_numeric() and column.dtype != pl.Null:

@@ -242,7 +242,7 @@ def _drawn(data: LabelledData, config: FinetuneConfig, seed: int) -> list[Split]
         ]
     table = data.cohort.table
     if config.split_column not in table.columns:
-        there = ", ".join(data.cohort.columns) or "none"
+        there = data.cohort.columns_in_words()
         raise CohortError(
             f"split: found no column {config.split_column!r}, expected one of the cohort's: {there}. Name it by "
             "--split_column."

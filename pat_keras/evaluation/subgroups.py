@@ -60,7 +60,7 @@ def groups_of(cohort: Cohort, column: str) -> Groups:
             differ in it.
     """
     if column not in cohort.columns:
-        there = ", ".join(cohort.columns) or "none"
+        there = cohort.columns_in_words()
         raise CohortError(f"groups: found no column {column!r}, expected some of the cohort's: {there}.")
     table = cohort.table.select("participant_id", pl.col(column).alias("value")).unique()
     table = table.sort("participant_id", "value")

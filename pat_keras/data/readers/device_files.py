@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, cast
 
-from pat_keras.data.readers.raw_files import below, first_of, without_ending
+from pat_keras.data.readers.raw_files import first_of, folder_below, joined_below
 from pat_keras.errors import RecordingError
 
 # RuntimeError: an encrypted member.
@@ -36,16 +36,16 @@ class DeviceFile:
         name: of the file, without folders.
         where: what messages call it: the path, or "ZIP: MEMBER".
         folders: names of the folders and zips (without their suffix) that it lies in, from the nearest on.
-        below: its name without its suffix, with the folders and zips between it and what was asked for before it.
         path: on the disk; None if it is not a plain file of its own there.
+        folder: those of the folders and zips that lie below what was asked for, with `/` between; empty if none does.
     """
 
     name: str
     where: str
     folders: tuple[str, ...]
-    below: str
     path: pathlib.Path | None
     _opener: Opener = dataclasses.field(repr=False, compare=False)
+    folder: str = ""
 
     @classmethod
     def of(cls, source: DeviceFile | str | os.PathLike[str]) -> DeviceFile:
@@ -62,21 +62,23 @@ class DeviceFile:
             raise RecordingError(f"{path}: {found}. Give the path of one recording.")
         packed = path.suffix.lower() == ".gz"
         opener: Opener = (lambda: _unpacking(path.open("rb"))) if packed else (lambda: path.open("rb"))
-        return cls(
-            path.name, str(path), _folders(path.resolve()), without_ending(path.name), None if packed else path, opener
-        )
+        return cls(path.name, str(path), _folders(path.resolve()), None if packed else path, opener)
 
     @classmethod
     def of_bytes(cls, name: str, data: bytes) -> DeviceFile:
         """A file whose content is in memory."""
-        last = pathlib.PurePosixPath(name).name
-        return cls(last, name, (), without_ending(last), None, lambda: io.BytesIO(data))
+        return cls(pathlib.PurePosixPath(name).name, name, (), None, lambda: io.BytesIO(data))
 
     @property
     def stem(self) -> str:
         """The name without its suffix, as text: `0012.csv` and `0012.csv.gz` have the stem `0012`."""
         name = self.name[:-3] if self.name.lower().endswith(".gz") else self.name
         return pathlib.PurePosixPath(name).stem.strip()
+
+    @property
+    def below(self) -> str:
+        """The stem with the folder before it, such as `P01/visit1`."""
+        return joined_below(self.folder, self.stem)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -155,7 +157,9 @@ def find_device_files(raw: str | os.PathLike[str], patterns: Sequence[str]) -> t
     found, left_out = [], []
     for one in paths:
         by_user = not path.is_dir() and not _is_zip(one)  # then it is taken whatever its name
-        for file in _look_into(one, "" if one == path else below(one, raw)):
+        folder = folder_below(one, raw)
+        # What is in the one zip that was asked for lies directly in what was asked for.
+        for file in _look_into(one, joined_below(folder, one.stem) if _is_zip(one) and one != path else folder):
             if by_user or _matches(file.name, patterns):
                 found.append(file)
             else:
@@ -172,10 +176,10 @@ def _folders(path: pathlib.PurePath) -> tuple[str, ...]:
     return tuple(parent.name for parent in path.parents if parent.name)
 
 
-def _look_into(path: pathlib.Path, lies: str) -> Iterator[DeviceFile]:
-    """The file itself, or the members of a zip; `lies`: its path from what was asked for on, empty if it was itself."""
+def _look_into(path: pathlib.Path, folder: str) -> Iterator[DeviceFile]:
+    """The file itself, or the members of a zip; `folder` is where it lies, or what a zip's members lie in."""
     if not _is_zip(path):
-        yield dataclasses.replace(DeviceFile.of(path), below=without_ending(lies or path.name))
+        yield dataclasses.replace(DeviceFile.of(path), folder=folder)
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -184,13 +188,12 @@ def _look_into(path: pathlib.Path, lies: str) -> Iterator[DeviceFile]:
         raise RecordingError(
             f"{path}: not a readable zip file ({error}); it may be cut short. Copy or download it again."
         ) from error
-    before = f"{without_ending(lies)}/" if lies else ""
     for name in names:
         member = pathlib.PurePosixPath(name)
         if not _is_hidden(member):
             folders = (*_folders(member), path.stem, *_folders(path.resolve()))
-            own = f"{before}{without_ending(name)}"
-            yield DeviceFile(member.name, f"{path}: {name}", folders, own, None, _member(path, name))
+            own = joined_below(folder, name.rpartition("/")[0])
+            yield DeviceFile(member.name, f"{path}: {name}", folders, None, _member(path, name), own)
 
 
 def _member(path: pathlib.Path, name: str) -> Opener:

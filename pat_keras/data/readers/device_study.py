@@ -80,8 +80,7 @@ def read_devices(
         citation="",
         terms="",
         reading=reading,
-        ids_are_file_names=by_name,
-        folders={file.stem: file.below.rpartition("/")[0] for file in files} if by_name else {},
+        folders={file.stem: file.folder for file in files} if by_name else {},
     )
 
 

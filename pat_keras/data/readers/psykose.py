@@ -75,7 +75,7 @@ def read_psykose(raw: str | pathlib.Path, *, trim: bool = True) -> Study:
                 f"{raw}: there is no {name}.csv in it. Expected the folders patient and control beside days.csv and "
                 "patients_info.csv, as published by Simula."
             )
-    recorded = {file.stem: file for file in files if _folder(file) in _GROUPS}
+    recorded = {file.stem: file for file in files if file.folder.rpartition("/")[2] in _GROUPS}
     people = _read_people(tables["days"], tables["patients_info"])
     ids = people["participant_id"].to_list()
     for without, what in ((set(recorded) - set(ids), "row in days.csv"), (set(ids) - set(recorded), "file")):
@@ -107,10 +107,6 @@ def read_psykose(raw: str | pathlib.Path, *, trim: bool = True) -> Study:
         terms=TERMS,
         reading=reading,
     )
-
-
-def _folder(file: RawFile) -> str:
-    return pathlib.PurePath(file.where.rpartition(": ")[2]).parent.name
 
 
 def _read_people(days_file: RawFile, info_file: RawFile) -> pl.DataFrame:

@@ -26,16 +26,21 @@ class RawFile:
         where: its path, with the zip's before it, for messages.
         stem: its name without folder and ending; `0012.csv` and `0012.csv.gz` have the stem `0012`. Unicode is composed
             (NFC), as ids of tables are: macOS decomposes it.
-        below: the stem with the folders between it and what was asked for before it, as `P01/visit1`.
+        folder: where it lies from what was asked for on, with `/` between folders; empty if it lies there itself.
         suffix: its ending in small letters, without `.gz`.
         read: gives its bytes (unpacked, for `.gz`), or raises RecordingError.
     """
 
     where: str
     stem: str
-    below: str
+    folder: str
     suffix: str
     read: Callable[[], bytes] = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def below(self) -> str:
+        """The stem with the folder before it, such as `P01/visit1`."""
+        return joined_below(self.folder, self.stem)
 
 
 def find_files(
@@ -54,7 +59,7 @@ def find_files(
     path = pathlib.Path(raw)
     if path.is_dir():
         names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-        return _choose(path, names, suffixes, pattern, lambda name: _file(path / name, name))
+        return _choose(path, names, suffixes, pattern, lambda name: _file(path / name, name.rpartition("/")[0]))
     if path.is_file():
         if zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
             return _choose(path, _members(path), suffixes, pattern, lambda name: _member(path, name))
@@ -62,10 +67,10 @@ def find_files(
             raise RecordingError(
                 f"{path}: is one file, so that there is nothing to choose with --files={pattern}. Leave --files out."
             )
-        return [_file(path, path.name)], []
+        return [_file(path, "")], []
     if glob.has_magic(str(raw)):
         paths = sorted(pathlib.Path(name) for name in glob.glob(str(raw), recursive=True))
-        found = [_file(one, below(one, raw)) for one in paths if one.is_file()]
+        found = [_file(one, folder_below(one, raw)) for one in paths if one.is_file()]
         if not found:
             raise RecordingError(f"{raw}: no file has such a name. Check the pattern and the folder.")
         return found, []
@@ -96,18 +101,18 @@ def _choose(
     return chosen, left_out
 
 
-def below(path: pathlib.Path, raw: str | os.PathLike[str]) -> str:
-    """A path from where the pattern or folder `raw` leaves off: `data/P01/a.csv` of `data/*/a.csv` is `P01/a.csv`."""
+def folder_below(path: pathlib.Path, raw: str | os.PathLike[str]) -> str:
+    """The folder of a file from where the pattern or folder `raw` leaves off: of `data/*/a.csv`, `P01` or the like."""
     base = pathlib.Path(raw)
     while glob.has_magic(str(base)):
         base = base.parent
-    return path.relative_to(base).as_posix() if path != base and path.is_relative_to(base) else path.name
+    below = path.parent != base and path.parent.is_relative_to(base)
+    return path.parent.relative_to(base).as_posix() if below else ""
 
 
-def without_ending(name: str) -> str:
-    """A name, or a path with `/`, without its ending and `.gz`, its Unicode composed."""
-    folder, slash, last = name.rpartition("/")
-    return f"{unicodedata.normalize('NFC', folder)}{slash}{_parts(last)[0]}"
+def joined_below(*parts: str) -> str:
+    """Folders and a name as one path, its Unicode composed; what is empty is left out."""
+    return unicodedata.normalize("NFC", "/".join(part for part in parts if part))
 
 
 def account_of(number: int, left_out: Sequence[str]) -> str:
@@ -126,11 +131,9 @@ def _parts(name: str) -> tuple[str, str]:
     return unicodedata.normalize("NFC", plain.stem), plain.suffix.lower()
 
 
-def _file(path: pathlib.Path, name: str) -> RawFile:
+def _file(path: pathlib.Path, folder: str) -> RawFile:
     stem, suffix = _parts(path.name)
-    return RawFile(
-        str(path), stem, without_ending(name), suffix, lambda: _unpacked(path.name, path.read_bytes(), str(path))
-    )
+    return RawFile(str(path), stem, folder, suffix, lambda: _unpacked(path.name, path.read_bytes(), str(path)))
 
 
 def _members(path: pathlib.Path) -> list[str]:
@@ -158,8 +161,9 @@ def _member(path: pathlib.Path, name: str) -> RawFile:
             ) from error
         return _unpacked(name, data, where)
 
-    stem, suffix = _parts(name.rpartition("/")[2])
-    return RawFile(where, stem, without_ending(name), suffix, read)
+    folder, _, last = name.rpartition("/")
+    stem, suffix = _parts(last)
+    return RawFile(where, stem, folder, suffix, read)
 
 
 def _unpacked(name: str, data: bytes, where: str) -> bytes:

@@ -47,9 +47,8 @@ class Study:
         reading: how the files were read, for the cohort's metadata and the report: what was found in them and what was
             done with it, by name. Filled while the recordings are iterated.
         warnings: sentences about labels that may not be what they seem.
-        ids_are_file_names: whether each file is another person's, who is called as it is.
-        folders: participant_id -> the folder in which the file lies that is called so, from what was asked for on;
-            empty where ids are no names of files.
+        folders: where each file is another person's, who is called as it is: name of the file -> folder it lies in,
+            from what was asked for on. Empty where ids are no names of files.
     """
 
     name: str
@@ -65,5 +64,9 @@ class Study:
     terms: str
     reading: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    ids_are_file_names: bool = False
     folders: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def ids_are_file_names(self) -> bool:
+        """Whether each file is another person's, who is called as it is."""
+        return bool(self.folders)

@@ -88,8 +88,7 @@ def read_tables(
         citation="",
         terms="",
         reading=reading,
-        ids_are_file_names=by_name,
-        folders={file.stem: file.below.rpartition("/")[0] for file in found} if by_name else {},
+        folders={file.stem: file.folder for file in found} if by_name else {},
     )
 
 
