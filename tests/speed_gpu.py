@@ -19,7 +19,7 @@ import pat_keras as pat
 
 SIZES = flags.DEFINE_list("sizes", ["small", "medium", "large"], "Sizes of PAT.")
 BATCH = flags.DEFINE_integer("batch", 128, "Weeks a step.")
-WEEKS = flags.DEFINE_integer("weeks", 1280, "Weeks a training epoch; rounded down to whole steps.")
+WEEKS = flags.DEFINE_integer("weeks", 3840, "Weeks a training epoch; rounded down to whole steps.")
 PRECISION = flags.DEFINE_string("precision", "mixed_bfloat16", "float32 or mixed_bfloat16.")
 
 
