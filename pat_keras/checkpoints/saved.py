@@ -8,10 +8,12 @@ import pathlib
 from pat_keras.checkpoints.weights import load_model
 from pat_keras.errors import CheckpointError
 from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.committee import Committee
 from pat_keras.models.networks import BaselineNetwork
+from pat_keras.models.predictor import Predictor
 
 
-def save_model(model: PATClassifier | BaselineNetwork, path: pathlib.Path) -> None:
+def save_model(model: Predictor, path: pathlib.Path) -> None:
     """Write a model, replacing the file at `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")  # Keras insists on the ending
@@ -22,16 +24,16 @@ def save_model(model: PATClassifier | BaselineNetwork, path: pathlib.Path) -> No
         temporary.unlink(missing_ok=True)
 
 
-def load_classifier(path: str | os.PathLike[str]) -> PATClassifier | BaselineNetwork:
+def load_classifier(path: str | os.PathLike[str]) -> PATClassifier | BaselineNetwork | Committee:
     """A model that `pat-finetune` saved.
 
     Raises:
         CheckpointError: if the file is absent, damaged, or of another model.
     """
     model = load_model(path)
-    if not isinstance(model, PATClassifier | BaselineNetwork):
+    if not isinstance(model, PATClassifier | BaselineNetwork | Committee):
         raise CheckpointError(
-            f"{path}: found a {type(model).__name__}, expected a PATClassifier or a BaselineNetwork saved by "
-            "pat-finetune. Check the path."
+            f"{path}: found a {type(model).__name__}, expected a PATClassifier, BaselineNetwork or "
+            "Committee saved by pat-finetune. Check the path."
         )
     return model

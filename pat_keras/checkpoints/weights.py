@@ -15,6 +15,7 @@ from pat_keras.checkpoints import registry
 from pat_keras.checkpoints.official import Model, load_official, verify_official
 from pat_keras.errors import CheckpointError
 from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.committee import Committee
 from pat_keras.models.embedder import Held
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.mae import PATMaskedAutoencoder
@@ -58,6 +59,12 @@ def load_weights(source: str | os.PathLike[str]) -> Model:
         raise CheckpointError(
             f"{source}: found a {model.kind} network, which has no PAT encoder to start from, expected a PATEncoder, "
             "PATClassifier or PATMaskedAutoencoder. pat.load_model reads it as it is."
+        )
+    if isinstance(model, Committee):
+        raise CheckpointError(
+            f"{source}: found a committee of {len(model.members)} models, whose encoders don't mean the same; expected "
+            "one PATEncoder, PATClassifier or PATMaskedAutoencoder. Save one of them and name that: "
+            "pat.load_model(path).members[0].save('one.keras')."
         )
     return model
 
@@ -144,7 +151,7 @@ def load_encoder(source: str | os.PathLike[str]) -> PATEncoder:
     return model if isinstance(model, PATEncoder) else model.encoder
 
 
-def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork:
+def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork | Committee:
     """Load what `model.save("name.keras")` wrote, as `keras.saving.load_model` does where our classes are imported.
 
     The model is not compiled: optimizer and loss stay in the file.
@@ -170,10 +177,10 @@ def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork:
             f"{path}: found a .keras file that can't be loaded ({type(error).__name__}: {str(error)[:300]}), expected "
             "a whole one with a model of pat_keras. Save it again."
         ) from error
-    if not isinstance(model, PATEncoder | PATClassifier | PATMaskedAutoencoder | BaselineNetwork):
+    if not isinstance(model, PATEncoder | PATClassifier | PATMaskedAutoencoder | BaselineNetwork | Committee):
         raise CheckpointError(
-            f"{path}: found a {type(model).__name__}, expected a PATEncoder, PATClassifier, PATMaskedAutoencoder or "
-            "BaselineNetwork. keras.saving.load_model loads other models."
+            f"{path}: found a {type(model).__name__}, expected a PATEncoder, PATClassifier, PATMaskedAutoencoder, "
+            "BaselineNetwork or Committee. keras.saving.load_model loads other models."
         )
     return model
 

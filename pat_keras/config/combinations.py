@@ -125,6 +125,11 @@ def check_together(config: FinetuneConfig) -> None:
                     f"{name} is {getattr(config, name)!r}, which is for PAT alone, and the model is {config.model!r}; "
                     f"expected {default[name]!r}."
                 )
+    if config.committee > 1 and config.standardize == "paper":
+        raise ConfigError(
+            f"committee is {config.committee}, whose members have a scaling each, and standardize is 'paper', by which "
+            "people are scaled outside of the model; expected committee 1, or another standardize."
+        )
     _check_start(config)
     if config.unfreeze_epochs and config.mode in PROBES:
         raise ConfigError(

@@ -93,6 +93,9 @@ class FinetuneConfig:
         patience: training epochs without a better validation value before stopping.
         monitor: value on validation people that stops training and chooses the weights: "auc" (higher is better; ties
             by loss), "loss", or "auto": loss for regression, otherwise auc.
+        committee: models that learn in place of one, each stopped by other people: the validation people, and as many
+            of the training people in turn, so that nobody is spent on stopping alone. Their probabilities are averaged
+            (Krogh & Vedelsby, 1995; Parmanto, Munro & Doyle, 1996). 1 for one model.
         class_weight: "balanced" (every class weighs the same in total; mean weight 1), "paper" ({0: positives / n,
             1: negatives / n}), or "none".
         dropout: rate in the encoder's blocks and before the head.
@@ -162,6 +165,7 @@ class FinetuneConfig:
     epochs: int = 30
     patience: int = 10
     monitor: str = "auto"
+    committee: int = 1
     class_weight: str = "balanced"
     dropout: float = 0.1
     recalibration: str = "prior"
@@ -253,7 +257,7 @@ _CHOICES = {
     "jit": JIT,
 }
 _BOUNDS = {
-    **dict.fromkeys(("batch_size", "epochs", "patience", "probe_epochs", "schedule_epochs"), Bounds(1)),
+    **dict.fromkeys(("batch_size", "committee", "epochs", "patience", "probe_epochs", "schedule_epochs"), Bounds(1)),
     **dict.fromkeys(("unfreeze_epochs", "warmup_epochs", "augment_mask_hours", "seed", "split_seed"), Bounds(0)),
     "folds": Bounds(2),
     "train_size": Bounds(2),

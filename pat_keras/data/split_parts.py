@@ -11,7 +11,7 @@ import numpy as np
 
 from pat_keras.data.splits import Split, check_disjoint, holdout, kfold
 from pat_keras.data.strata import is_classes, people_and_labels, strata_of
-from pat_keras.errors import CohortError
+from pat_keras.errors import CohortError, LabelError
 
 _LEARNED = ("train", "validation")
 
@@ -66,6 +66,48 @@ def _places(strata: np.ndarray, rng: np.random.Generator, each: bool) -> np.ndar
         if each:
             place[members[0]] -= 1
     return place
+
+
+def committee_splits(
+    split: Split, participant_id: np.ndarray, y: np.ndarray, count: int, seed: int, task: str | None = None
+) -> list[Split]:
+    """The split itself, and others of the same people in which others of them decide when to stop.
+
+    Nobody is among the validation people of two. These are as many in each as in the split, or fewer where there are
+    not enough. The test part is kept as it is.
+
+    Args:
+        split: whose training people are validation people in turn; it must have validation people.
+        participant_id: (B,) whose window it is.
+        y: (B,) labels, none missing.
+        count: of splits.
+        seed: of the draw.
+        task: as in `holdout`.
+
+    Raises:
+        LabelError, CohortError: if there are too few people, or too few of a class.
+    """
+    if count == 1:
+        return [split]
+    ids, y = np.asarray(participant_id), np.asarray(y)
+    shares = len(np.unique(ids[split.train])) / max(1, len(np.unique(ids[split.validation])))
+    folds = max(count - 1, 2, round(shares))
+    try:
+        dealt = kfold(ids[split.train], y[split.train], folds=folds, validation_fraction=0, seed=seed, task=task)
+    except (CohortError, LabelError) as error:
+        raise type(error)(
+            f"{split.name}: a committee of {count} needs {folds} groups of training people to be stopped by, with "
+            f"people of every class in each. {error} Ask for a smaller committee, or for more people."
+        ) from error
+    others = []
+    for number, fold in enumerate(dealt[: count - 1], 2):
+        train = np.concatenate([split.train[fold.train], split.validation])
+        others.append(
+            Split(train, split.train[fold.test], split.test, f"{split.name}, member {number}", split.left_out)
+        )
+    for other in others:
+        check_disjoint(other, ids)
+    return [split, *others]
 
 
 def inner_splits(

@@ -25,6 +25,7 @@ from keras import ops
 
 from pat_keras.errors import ConfigError
 from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.committee import predictors_in
 from pat_keras.models.predictor import Predictor
 
 HIDE = ("auto", "missing", "reference")
@@ -36,7 +37,8 @@ class ExplainedModel:
     """A model, or several whose scores are averaged, and what its weeks are compared with.
 
     Args:
-        models: of one task; each takes minutes as its own preparation expects them (raw, if it came out of a run).
+        models: of one task; each takes minutes as its own preparation expects them (raw, if it came out of a run). The
+            members of a committee count as models.
         typical: (M, T) weeks whose average day is the reference; None for the mean of scaled minutes.
         day_length: samples of a day.
         hide: "missing", "reference", or "auto": missing where every model was trained to leave missing minutes out.
@@ -61,7 +63,8 @@ class ExplainedModel:
         day_length: int = 1440,
         hide: str = "auto",
     ) -> None:
-        self.models = [models] if isinstance(models, Predictor) else list(models)
+        given = [models] if isinstance(models, Predictor) else list(models)
+        self.models = [member for model in given for member in predictors_in(model)]
         if not self.models or len({(model.task, model.num_outputs) for model in self.models}) > 1:
             raise ConfigError("ExplainedModel: expected one model or more, all of one task and its classes.")
         masks = all(masks_missing(model) for model in self.models)

@@ -34,6 +34,7 @@ from pat_keras.evaluation.profiles import Comparison, compare_profiles, relative
 from pat_keras.evaluation.run_folder import Run, check_free, read_run
 from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.committee import predictors_in
 from pat_keras.models.predictor import Predictor
 
 _BLOCK = 32  # windows whose explanations are computed together
@@ -101,8 +102,9 @@ def explain(
     if settings.group:
         groups_of(explained, settings.group)  # whether it can be compared by is to be known now, not after the work
     models = load_models(run)
-    settings = _with_methods(settings, models[0])
-    reference, typical = _reference(settings, models[0], cohort, run)
+    first = predictors_in(models[0])[0]
+    settings = _with_methods(settings, first)
+    reference, typical = _reference(settings, first, cohort, run)
     work = _Work(run, settings, Clock.of(cohort), explained, chosen, models, typical, progress)
     found = work.explanation({"reference": reference, "hidden": work.hidden_as()})
     if out is None:

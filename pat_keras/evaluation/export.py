@@ -27,6 +27,7 @@ from pat_keras.evaluation.metrics import PRIMARY
 from pat_keras.evaluation.predict import load_models_of
 from pat_keras.evaluation.run_files import versions, write_csv, write_json, write_text
 from pat_keras.evaluation.run_folder import read_run
+from pat_keras.models.committee import predictors_in
 from pat_keras.models.predictor import Predictor
 
 # Between the exported model and the run's own in float32: of probabilities, or of a regression's values in units of
@@ -96,7 +97,7 @@ def example_windows(model: Predictor, trained_on: TrainedOn) -> np.ndarray:
     """Four simulated windows (4, T) float32 such as the model takes: of its level, with gaps if it masks them."""
     minutes = trained_on.minutes
     x = simulate_cohort(n_people=4, days=math.ceil(minutes / DAY_MINUTES)).activity[:, :minutes].astype(np.float32)
-    scaling = model.standardization
+    scaling = predictors_in(model)[0].standardization
     if scaling is None or scaling.kind == "none":
         x = (x - x.mean()) / x.std()
     elif scaling.kind != "per_recording":

@@ -140,13 +140,15 @@ def score_histogram_figure(
 
 
 def history_figure(rows: Sequence[Mapping[str, Any]], monitor: str = "auto") -> Figure:
-    """Loss and validation metric over the epochs of training, one thin line a fold, the best epoch marked.
+    """Loss and validation metric over the epochs of training, one thin line a model, the best epoch marked.
+
+    There is a model for each fold, and for each member of a committee.
 
     That is the one whose weights were kept: of the last stage, by the metric and among equal ones by the loss.
 
     Args:
         rows: of history.csv: fold, stage, epoch, loss, validation_loss and one other `validation_<metric>`; None where
-            something was not measured. Epochs go on over the stages of a fold.
+            something was not measured. Epochs go on over the stages of a model.
         monitor: "loss" where the validation loss decided, and not the metric.
 
     Raises:
@@ -163,11 +165,11 @@ def history_figure(rows: Sequence[Mapping[str, Any]], monitor: str = "auto") -> 
         style(panels[1], "", "", f"Validation {name.upper() if name == 'auc' else name}")
     panels[-1].set_xlabel("Epoch of training", color=PALETTE["ink"])
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    folds = sorted({row.get("fold") or 0 for row in rows})
-    for fold in folds:
-        own = [row for row in rows if (row.get("fold") or 0) == fold]
-        alpha = 1.0 if len(folds) == 1 else 0.55
-        _draw_fold(panels, own, metric, monitor, first=fold == folds[0], alpha=alpha)
+    models = list(dict.fromkeys(map(_model_of, rows)))
+    for model in models:
+        own = [row for row in rows if _model_of(row) == model]
+        alpha = 1.0 if len(models) == 1 else 0.55
+        _draw_model(panels, own, metric, monitor, first=model == models[0], alpha=alpha)
     for axes in panels:
         legend(axes, "best")
     return figure
@@ -241,7 +243,11 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     return np.array([np.nan if row.get(name) is None else float(row[name]) for row in rows])
 
 
-def _draw_fold(
+def _model_of(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row.get("fold") or 0, row.get("member") or 0
+
+
+def _draw_model(
     panels: Sequence[Axes],
     rows: Sequence[Mapping[str, Any]],
     metric: str | None,
@@ -249,7 +255,7 @@ def _draw_fold(
     first: bool,
     alpha: float,
 ) -> None:
-    """The lines of one fold; only the first fold's are named in the legend."""
+    """The lines of one model; only the first one's are named in the legend."""
     epochs = np.arange(1, len(rows) + 1)
     marker = "o" if len(rows) == 1 else None  # one epoch makes no line
     lines: list[tuple[int, str, str | None, str, str]] = [
@@ -277,7 +283,7 @@ def _draw_fold(
 
 
 def _kept_epoch(rows: Sequence[Mapping[str, Any]], metric: str, monitor: str) -> int:
-    """The place in a fold's rows of the epoch whose weights were kept."""
+    """The place in a model's rows of the epoch whose weights were kept."""
     lower_is_better = any(word in metric for word in ("loss", "mae", "mse", "error"))
     loss = np.nan_to_num(_column(rows, "validation_loss"), nan=np.inf)
     value = np.nan_to_num(_column(rows, metric) * (1 if lower_is_better else -1), nan=np.inf)

@@ -19,7 +19,7 @@ from pat_keras.data.assembly import recording_groups
 from pat_keras.data.cohort import Cohort, check_is_cohort
 from pat_keras.data.measurement import axis_of, values_of, window_start
 from pat_keras.data.people import read_people
-from pat_keras.data.split_parts import take_people
+from pat_keras.data.split_parts import committee_splits, take_people
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import detect_scaling, undo_fixed_scaling
 from pat_keras.data.value_names import value_name
@@ -202,6 +202,8 @@ def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
     for split in parts:
         splits.check_disjoint(split, data.participant_id)
         _check_parts(data, split, config)
+        # Whether there are people enough for one is to be known now, not after some of it is trained.
+        committee_splits(split, data.participant_id, data.y, config.committee, config.seed, config.task)
         if data.score is not None:
             _check_score(data.score[split.train], data.participant_id[split.train], split.name)
     return parts

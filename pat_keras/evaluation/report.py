@@ -105,7 +105,7 @@ def render(run: Run, individuals: Individuals | None = None) -> str:
         *_folds(run),
         *([Section("Training", training_figure(run))] if run.history else []),
         *people_section(run, individuals),
-        *embedding_section(individuals),
+        *embedding_section(run, individuals),
         Section("Data", data_section(run)),
         Section("What was run", settings_section(run)),
         Section("Limits and intended use", page.bullets(limits(run))),

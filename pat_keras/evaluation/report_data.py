@@ -73,7 +73,7 @@ def settings_section(run: Run) -> str:
 def _in_short(run: Run) -> list[list[object]]:
     """What a reader asks first about a run; what its files do not say has no row."""
     config, versions = run.config, run.config.get("versions") or {}
-    trained = len(run.history)
+    trained = f"{len(run.history)} of all members" if config.get("committee", 1) > 1 else len(run.history)
     folds = len({row.get("fold") for row in run.history})
     rows: list[tuple[str, object]] = [
         ("Network", _network(config)),
@@ -81,12 +81,18 @@ def _in_short(run: Run) -> list[list[object]]:
         ("What learned", config.get("mode")),
         ("Split", config.get("split")),
         ("Seed", config.get("seed")),
+        ("Committee", _committee(config)),
         ("Training epochs", None if run.solved else f"{trained} in {folds} folds" if folds > 1 else trained or None),
         ("Scaling", _scaling(config)),
         ("Data (content hash)", str(run.data.get("content_hash") or "")[:16]),
         ("Software", ", ".join(f"{name} {versions[name]}" for name in _SHORT_VERSIONS if versions.get(name))),
     ]
     return [[name, value] for name, value in rows if value not in (None, "")]
+
+
+def _committee(config: Mapping[str, Any]) -> str | None:
+    count = config.get("committee") or 1
+    return f"{count} models, each stopped by other people, their probabilities averaged" if count > 1 else None
 
 
 def _network(config: Mapping[str, Any]) -> str:

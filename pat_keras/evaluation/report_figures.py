@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -49,7 +52,9 @@ def training_figure(run: Run) -> str:
         return _solved_table(run)
     folds = {row.get("fold") for row in run.history}
     alt = f"Loss of training and validation over {len(run.history)} epochs"
-    alt += f" of {len(folds)} folds." if len(folds) > 1 else "."
+    members = run.config.get("committee") or 1
+    alt += f" of {len(folds)} folds" if len(folds) > 1 else ""
+    alt += f" of {members} members of a committee." if members > 1 else "."
     metric = next((m for m in run.history[0] if m.startswith("validation_") and m != "validation_loss"), None)
     if metric:
         values = np.array([row[metric] for row in run.history], dtype=np.float64)  # None becomes NaN
@@ -65,10 +70,15 @@ def _solved_table(run: Run) -> str:
     titles = {"loss": "Loss, training", "validation_loss": "Loss, validation", "validation_auc": "AUC, validation"}
     titles = {name: title for name, title in titles.items() if name in run.history[0]}  # a regression has no AUC
     rows = [
-        [row.get("fold", 1), f"{row['inverse_penalty']:g}", *(f"{row[name]:.3f}" for name in titles)]
-        for row in run.history
+        [_which(row), f"{row['inverse_penalty']:g}", *(f"{row[name]:.3f}" for name in titles)] for row in run.history
     ]
     return page.paragraph(words) + page.table("Heads", ["Fold", "Inverse penalty", *titles.values()], rows)
+
+
+def _which(row: Mapping[str, Any]) -> str:
+    """The fold of a row of history.csv, and the member of a committee."""
+    member = row.get("member")
+    return str(row.get("fold", 1)) + (f", member {member}" if member else "")
 
 
 def subgroups_figure(run: Run, metric: str, title: str) -> str:

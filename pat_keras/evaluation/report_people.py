@@ -39,7 +39,8 @@ def people_section(run: Run, individuals: Individuals | None) -> list[Section]:
     if any(len(person.attention) for person in individuals.people):
         note += page.paragraph(
             "Attention is what each patch of the week receives in the last block, the mean over heads and queries. It "
-            "says where the model looked, not why it decided so.",
+            "says where the model looked, not why it decided so."
+            + (" Of the committee it is the mean over its members." if run.config.get("committee", 1) > 1 else ""),
             "muted",
         )
     parts = [note]
@@ -52,12 +53,14 @@ def people_section(run: Run, individuals: Individuals | None) -> list[Section]:
     return [Section("Single people", "".join(parts))]
 
 
-def embedding_section(individuals: Individuals | None) -> list[Section]:
+def embedding_section(run: Run, individuals: Individuals | None) -> list[Section]:
     """Embeddings of the test people, a figure for each column that colours them."""
     if individuals is None or not individuals.embeddings:
         return []
     drawn = individuals.embeddings
     words = "Each dot is a test person: what the model's head sees of their tokens, in two dimensions."
+    if run.config.get("committee", 1) > 1:
+        words += " Of the committee they are the first member's."
     if len(drawn) > 1:
         words += " Every fold has a model of its own, whose dimensions mean something else: panels can't be compared."
     if len(drawn) > MOST_PANELS:

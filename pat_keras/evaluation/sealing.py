@@ -130,15 +130,11 @@ def predict_test(model: Predictor, activity: np.ndarray, config: FinetuneConfig)
     """
     scaling = model.standardization
     if config.standardize != "paper" or scaling is None:
-        return _outputs(model, activity, config)
+        return model.predict_scores(activity)
     kept = np.array(scaling.mean), np.array(scaling.scale)
     own = Standardizer.fit(smooth(activity) if config.smoothing == "savitzky_golay" else activity, "per_minute")
     scaling.set_statistics(own.mean, own.scale)
     try:
-        return _outputs(model, activity, config)
+        return model.predict_scores(activity)
     finally:
         scaling.set_statistics(*kept)
-
-
-def _outputs(model: Predictor, activity: np.ndarray, config: FinetuneConfig) -> np.ndarray:
-    return model.predict_logits(activity) if config.task == "regression" else model.predict_proba(activity)

@@ -147,7 +147,7 @@ class Searcher:
             # Of the first split alone: values of other people can't be compared with these.
             watcher = _Reporting(self.watcher, self.maximize, report) if number == 1 else self.watcher
             try:
-                config = dataclasses.replace(self.config, **settings)
+                config = dataclasses.replace(self.config, **{**settings, "committee": 1})  # the winner has its members
                 fitted = train_split(*known[:3], split, config, None, watcher, known.score)
             except (ConfigError, RunError) as error:  # settings that don't go together, or a training that ran away
                 raise TrialError(str(error)) from error

@@ -25,6 +25,7 @@ from pat_keras.evaluation.protocols import LabelledData
 from pat_keras.evaluation.run_folder import score_columns
 from pat_keras.evaluation.subgroups import groups_of
 from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.committee import predictors_in
 from pat_keras.models.predictor import Predictor
 
 _LEAST_EMBEDDED = 5  # people of a fold: fewer make no picture
@@ -95,6 +96,7 @@ def gather(
     embeddings = []
     for number, (split, model) in enumerate(zip(parts, models, strict=True), 1):
         own = split.test[np.isin(data.participant_id[split.test], embedded)]
+        model = predictors_in(model)[0]
         if not isinstance(model, PATClassifier) or len(np.unique(data.participant_id[own])) < _LEAST_EMBEDDED:
             continue
         names, vectors = person_means(data.participant_id[own], week_vectors(model, data.activity[own]))
@@ -160,5 +162,8 @@ def thresholds(metrics: dict[str, Any], fold: np.ndarray) -> np.ndarray | float 
 
 
 def _attention(model: Predictor, week: np.ndarray) -> np.ndarray:
-    """(T,) raw minutes -> (N,); empty for a model without attention."""
-    return attention_profile(model, week[None])[0] if isinstance(model, PATClassifier) else np.zeros(0, np.float32)
+    """(T,) raw minutes -> (N,), the mean over the members of a committee; empty for a model without attention."""
+    members = [member for member in predictors_in(model) if isinstance(member, PATClassifier)]
+    if not members:
+        return np.zeros(0, np.float32)
+    return np.stack([attention_profile(member, week[None])[0] for member in members]).mean(axis=0)

@@ -103,6 +103,14 @@ class Predictor(keras.Model):
             raise ConfigError("predict_proba: this model is a regression; predict_logits(x) gives its values.")
         return probabilities(self.predict_logits(x, batch_size), self.task)
 
+    def predict_scores(self, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
+        """What a result is computed from: probabilities (B, num_classes), or a regression's values (B, 1).
+
+        Raises:
+            ConfigError: if x is not (B, T), or T does not fit the model.
+        """
+        return (self.predict_logits if self.task == "regression" else self.predict_proba)(x, batch_size)
+
     def taking_raw(self: Self, standardizer: Standardizer, smoothing: str = "none") -> Self:
         """A copy of this model that takes raw minutes: what is saved must not depend on a second file to be right.
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from pat_keras.config import FinetuneConfig
 from pat_keras.data.smoothing import smooth
+from pat_keras.data.split_parts import committee_splits
 from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
+from pat_keras.models.committee import Committee
 from pat_keras.models.missing import check_seen
 from pat_keras.models.outputs import probabilities
 from pat_keras.models.predictor import Predictor
@@ -36,9 +38,10 @@ class Fitted:
 
     Attributes:
         model: takes raw minutes; its scaling is inside.
-        history: one row a training epoch.
+        history: one row a training epoch; of a committee with the number of the `member`, from 1.
         predictions: for "validation" and, unless that part is empty, "test", in the split's order: (n, classes)
-            probabilities, or (n, 1) values.
+            probabilities, or (n, 1) values. Validation people are predicted by the member of a committee that they
+            stopped, since all others learned from them.
     """
 
     model: Predictor
@@ -76,6 +79,8 @@ def train_split(
 ) -> Fitted:
     """Fine-tune on a split's training people, stop by its validation people, predict its test people.
 
+    A committee is trained member by member, each with a seed of its own: that of the config and the next ones.
+
     Args:
         activity: (B, T) float32 raw minutes of all windows, NaN = missing: none unless the config masks them.
         y: (B,) targets: 0 and 1, class numbers 0 ... C - 1, or values.
@@ -94,6 +99,36 @@ def train_split(
     if bool(config.learn_score) != (score is not None):
         given = "none was given" if score is None else "a score was given"
         raise ConfigError(f"learn_score is {config.learn_score!r}, and {given}; expected both or neither.")
+    if config.committee == 1:
+        return _train_one(activity, y, participant_id, split, config, folder, watcher, score)
+    fitted = []
+    parts = committee_splits(split, participant_id, y, config.committee, config.seed, config.task)
+    for number, part in enumerate(parts, 1):
+        if watcher is not None:
+            watcher.on_split(f"{split.name}, member {number} of {config.committee}")
+        own = dataclasses.replace(config, seed=config.seed + number - 1)
+        alone = dataclasses.replace(part, test=part.test[:0])
+        place = None if folder is None else folder / f"member_{number}"
+        fitted.append(_train_one(activity, y, participant_id, alone, own, place, watcher, score))
+    whole = Committee([each.model for each in fitted])
+    predictions = {"validation": fitted[0].predictions["validation"]}
+    if len(split.test):
+        predictions["test"] = whole.predict_scores(activity[split.test])
+    history = [{"member": number, **row} for number, each in enumerate(fitted, 1) for row in each.history]
+    return Fitted(whole, history, predictions)
+
+
+def _train_one(
+    activity: np.ndarray,
+    y: np.ndarray,
+    participant_id: np.ndarray,
+    split: Split,
+    config: FinetuneConfig,
+    folder: pathlib.Path | None,
+    watcher: Watcher | None,
+    score: np.ndarray | None,
+) -> Fitted:
+    """One model; see `train_split`."""
     keras.utils.set_random_seed(config.seed)
     classes = int(y.max()) + 1 if config.task == "multiclass" else 2
     rows = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}
@@ -134,9 +169,9 @@ def train_split(
     for name in [name for name in rows if name != "train"]:
         if config.standardize == "paper":  # by their own scaling, which the model doesn't hold
             outputs = predict(model, parts[name].x, config.batch_size)
+            predictions[name] = outputs if config.task == "regression" else probabilities(outputs, config.task)
         else:
-            outputs = whole.predict_logits(activity[rows[name]])
-        predictions[name] = outputs if config.task == "regression" else probabilities(outputs, config.task)
+            predictions[name] = whole.predict_scores(activity[rows[name]])
     return Fitted(whole, history, predictions)
 
 
