@@ -19,19 +19,9 @@ from pat_keras.evaluation.predict import predict
 from pat_keras.evaluation.search_space import read_space
 from pat_keras.models.committee import Committee, predictors_in
 from pat_keras.training.finetune import Fitted, train_split
-from tests.small import small_cohort, small_config
+from tests.small import small_config
 from tests.training.stopping import StopError, StopsAfter
-
-
-@pytest.fixture(scope="module")
-def cohort() -> Cohort:
-    return small_cohort()
-
-
-@pytest.fixture(scope="module")
-def split(cohort) -> Split:
-    y = cohort.label("label")
-    return holdout(cohort.participant_id, y, validation_fraction=0.25, test_fraction=0.25, seed=0, task="binary")
+from tests.training.test_loop import _untimed
 
 
 def _fit(cohort: Cohort, split: Split, *, folder=None, watcher=None, **changes) -> Fitted:
@@ -100,9 +90,7 @@ def test_the_first_member_is_the_model_alone(cohort, split, two) -> None:
         np.testing.assert_array_equal(own, other)
     # Validation people are predicted by the member that did not learn from them.
     np.testing.assert_array_equal(two.predictions["validation"], alone.predictions["validation"])
-    assert [{k: v for k, v in row.items() if k not in ("member", "seconds")} for row in two.history[:2]] == [
-        {k: v for k, v in row.items() if k != "seconds"} for row in alone.history
-    ]
+    assert _untimed(two.history[:2]) == [{"member": 1, **row} for row in _untimed(alone.history)]
 
 
 def test_members_differ_and_their_probabilities_are_averaged(cohort, split, two) -> None:

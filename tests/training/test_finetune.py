@@ -11,7 +11,7 @@ import pytest
 from pat_keras.checkpoints.official import save_official
 from pat_keras.config import EncoderConfig, FinetuneConfig
 from pat_keras.data.cohort import Cohort
-from pat_keras.data.splits import PARTS, Split, holdout
+from pat_keras.data.splits import PARTS, Split
 from pat_keras.data.standardize import KINDS, Standardizer
 from pat_keras.errors import CheckpointError, ConfigError
 from pat_keras.models.classifier import PATClassifier
@@ -20,18 +20,7 @@ from pat_keras.training import finetune, stages, start
 from pat_keras.training.finetune import Fitted, class_weights, train_split
 from pat_keras.training.stages import HeadOnly
 from pat_keras.training.start import build_encoder, check_start
-from tests.small import small_cohort, small_config
-
-
-@pytest.fixture(scope="module")
-def cohort() -> Cohort:
-    return small_cohort()
-
-
-@pytest.fixture(scope="module")
-def split(cohort) -> Split:
-    y = cohort.label("label")
-    return holdout(cohort.participant_id, y, validation_fraction=0.25, test_fraction=0.25, seed=0, task="binary")
+from tests.small import small_config
 
 
 def _fit(cohort: Cohort, split: Split, label: str = "label", config: FinetuneConfig | None = None) -> Fitted:

@@ -11,7 +11,7 @@ import pytest
 
 from pat_keras.data.cohort import Cohort
 from pat_keras.data.smoothing import smooth
-from pat_keras.data.splits import Split, holdout
+from pat_keras.data.splits import Split
 from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
 from pat_keras.models.networks import BaselineNetwork
@@ -19,20 +19,9 @@ from pat_keras.training import stages
 from pat_keras.training.finetune import Fitted, class_weights, train_split
 from pat_keras.training.loop import Watcher
 from pat_keras.training.start import check_start
-from tests.small import small_cohort, small_config
+from tests.small import small_config
 from tests.training.stopping import StopError, StopsAfter
 from tests.training.test_loop import _untimed
-
-
-@pytest.fixture(scope="module")
-def cohort() -> Cohort:
-    return small_cohort()
-
-
-@pytest.fixture(scope="module")
-def split(cohort) -> Split:
-    y = cohort.label("label")
-    return holdout(cohort.participant_id, y, validation_fraction=0.25, test_fraction=0.25, seed=0, task="binary")
 
 
 def _fit(
