@@ -33,7 +33,8 @@ def define_flags() -> flags.FlagValues:
         "average",
         _COMBINATIONS,
         "average: all runs count the same. stack: as much as predicts the validation people best (weights at least 0, "
-        "with the sum 1, by log loss or squared error); worth it for many validation people and runs that differ.",
+        "with the sum 1, by log loss or squared error); worth it for many validation people and runs that "
+        "differ; not for runs with --committee.",
         flag_values=values,
     )
     flags.DEFINE_string("out", None, "Directory to write; new or empty.", required=True, flag_values=values)

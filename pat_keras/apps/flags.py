@@ -80,7 +80,7 @@ _FINETUNE_HELP = {
     "patience": "Stop after so many training epochs without a better validation value; the best weights are kept.",
     "monitor": "Validation value that decides on stopping: auc, loss, or auto (loss for regression, otherwise auc).",
     "committee": "Train so many models in place of one, each stopped by other people (the validation people, then as "
-    "many of the training people in turn), and average their probabilities. It takes so many times as long.",
+    "many of the training people in turn), and average their predictions. It takes so many times as long.",
     "class_weight": "balanced: classes weigh the same in total. paper: {0: share of positives, 1: share of negatives}. "
     "none.",
     "dropout": "Dropout rate in the encoder's blocks and before the head.",

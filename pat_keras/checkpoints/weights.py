@@ -160,7 +160,7 @@ def load_model(path: str | os.PathLike[str]) -> Model | BaselineNetwork | Commit
         CheckpointError: if the file is damaged, or no model of ours.
 
     Example:
-        >>> load_model("runs/mine/model.keras").standardization.kind  # that of a run of pat-finetune
+        >>> load_model("runs/mine/model.keras").standardization.kind  # of a run of pat-finetune, not of a committee
         'cohort'
     """
     path = pathlib.Path(path)

@@ -94,7 +94,7 @@ class FinetuneConfig:
         monitor: value on validation people that stops training and chooses the weights: "auc" (higher is better; ties
             by loss), "loss", or "auto": loss for regression, otherwise auc.
         committee: models that learn in place of one, each stopped by other people: the validation people, and as many
-            of the training people in turn, so that nobody is spent on stopping alone. Their probabilities are averaged
+            of the training people in turn, so that nobody is spent on stopping alone. Their predictions are averaged
             (Krogh & Vedelsby, 1995; Parmanto, Munro & Doyle, 1996). 1 for one model.
         class_weight: "balanced" (every class weighs the same in total; mean weight 1), "paper" ({0: positives / n,
             1: negatives / n}), or "none".

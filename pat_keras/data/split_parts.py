@@ -69,12 +69,18 @@ def _places(strata: np.ndarray, rng: np.random.Generator, each: bool) -> np.ndar
 
 
 def committee_splits(
-    split: Split, participant_id: np.ndarray, y: np.ndarray, count: int, seed: int, task: str | None = None
+    split: Split,
+    participant_id: np.ndarray,
+    y: np.ndarray,
+    count: int,
+    seed: int,
+    task: str | None = None,
+    group: np.ndarray | None = None,
 ) -> list[Split]:
     """The split itself, and others of the same people in which others of them decide when to stop.
 
-    Nobody is among the validation people of two. These are as many in each as in the split, or fewer where there are
-    not enough. The test part is kept as it is.
+    Nobody is among the validation people of two. These are about as many in each as in the split, where people of
+    every class are enough for that, or else in as many parts as they are enough for. The test part is kept as it is.
 
     Args:
         split: whose training people are validation people in turn; it must have validation people.
@@ -83,6 +89,7 @@ def committee_splits(
         count: of splits.
         seed: of the draw.
         task: as in `holdout`.
+        group: (B,) who is kept together; the participant if None.
 
     Raises:
         LabelError, CohortError: if there are too few people, or too few of a class.
@@ -90,15 +97,21 @@ def committee_splits(
     if count == 1:
         return [split]
     ids, y = np.asarray(participant_id), np.asarray(y)
-    shares = len(np.unique(ids[split.train])) / max(1, len(np.unique(ids[split.validation])))
-    folds = max(count - 1, 2, round(shares))
-    try:
-        dealt = kfold(ids[split.train], y[split.train], folds=folds, validation_fraction=0, seed=seed, task=task)
-    except (CohortError, LabelError) as error:
-        raise type(error)(
-            f"{split.name}: a committee of {count} needs {folds} groups of training people to be stopped by, with "
-            f"people of every class in each. {error} Ask for a smaller committee, or for more people."
-        ) from error
+    kept = (ids if group is None else np.asarray(group))[split.train]
+    alike = round(len(np.unique(ids[split.train])) / max(1, len(np.unique(ids[split.validation]))))
+    least = max(count - 1, 2)
+    for parts in range(max(least, alike), least - 1, -1):
+        try:
+            dealt = kfold(kept, y[split.train], folds=parts, validation_fraction=0, seed=seed, task=task)
+            break
+        except (CohortError, LabelError) as error:
+            problem = error
+    else:
+        raise type(problem)(
+            f"{split.name}: for a committee of {count} its training people are dealt into {least} parts, expected "
+            f"people of every class in each. {problem} Ask for {'a smaller' if count > 2 else 'no'} committee, or for "
+            "more people."
+        ) from problem
     others = []
     for number, fold in enumerate(dealt[: count - 1], 2):
         train = np.concatenate([split.train[fold.train], split.validation])

@@ -195,6 +195,7 @@ class PATEnsemble:
         check_alike(runs)
         weights = np.full(len(runs), 1 / len(runs))
         if combine == "stack":
+            _check_stackable(runs)
             weights = pooled_weights(list(held_out_together(runs).values()))
         models, shares, names = [], [], []
         for run, weight in zip(runs, weights, strict=True):
@@ -300,6 +301,16 @@ def load_models(run: Run) -> list[Predictor]:
         return [load_classifier(run.folder / "model.keras")]
     folds = len(run.metrics["folds"])
     return [load_classifier(run.folder / "models" / f"fold_{number}.keras") for number in range(1, folds + 1)]
+
+
+def _check_stackable(runs: Sequence[Run]) -> None:
+    """Raise a ConfigError where a run's scores of validation people are not those of its whole model."""
+    for run in runs:
+        if (count := run.config.get("committee") or 1) > 1:
+            raise ConfigError(
+                f"{run.folder}: is a committee of {count}, whose first member alone predicts its validation people, so "
+                "weights fitted on them would be that member's. Combine by average, or give runs of one model."
+            )
 
 
 def pooled_weights(folds: Sequence[dict[str, SharedWindows]]) -> np.ndarray:

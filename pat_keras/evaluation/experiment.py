@@ -167,7 +167,7 @@ def _run_split(
     watcher.on_split(sealed.name)
     known = sealed.training()
     checkpoints = None if writer is None else writer.checkpoints(number)
-    fitted = train_split(*known[:4], config, checkpoints, watcher, known.score)
+    fitted = train_split(*known[:4], config, checkpoints, watcher, known.score, known.group)
     simple = FeatureBaseline(config.learned_task, seed=config.seed)
     baseline = fit_baseline(simple, known, config) if config.baseline else None
     people = sealed.open()

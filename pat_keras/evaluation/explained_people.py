@@ -68,13 +68,14 @@ def choose_people(run: Run, cohort: Cohort, people: str, seed: int = 0) -> Expla
 def _parts(run: Run) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Of everybody in predictions.csv, the part and the folds that held the person out in it; test before validation.
 
-    A run without folds has one model, number 0.
+    A run without folds has one model, number 0. Of a committee, all members but one learned from validation people.
     """
+    parts = ("test",) if run.config.get("committee", 1) > 1 else ("validation", "test")
     rows = run.predictions
     fold = rows["fold"] if "fold" in rows.columns else pl.repeat(1, rows.height, eager=True)
     held = rows.select("participant_id", "part").with_columns(fold.alias("fold")).unique()
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for part in ("validation", "test"):
+    for part in parts:
         for name, folds in held.filter(pl.col("part") == part).group_by("participant_id").agg("fold").iter_rows():
             found[name] = part, tuple(sorted(number - 1 for number in folds))
     return found

@@ -276,9 +276,10 @@ class _Work:
 
     def _windows(self) -> pl.DataFrame:
         arrays, task = self._arrays, self.run.task
-        count = len(self._models)
+        count, members = len(self._models), self.run.config.get("committee") or 1
+        only = "the only model" if members == 1 else f"a committee of {members}"
         models = [
-            "the only model" if count == 1 else f"fold {folds[0] + 1}" if len(folds) == 1 else f"mean of {len(folds)}"
+            only if count == 1 else f"fold {folds[0] + 1}" if len(folds) == 1 else f"mean of {len(folds)}"
             for folds in self.chosen.folds
         ]
         table = self.cohort.table.select("participant_id", "window", "start").with_columns(

@@ -120,7 +120,9 @@ def _checked(
     """
     found = compute(x)
     singly = np.concatenate([compute(x[i : i + 1]) for i in range(len(x))])
-    whole = all(model.dtype_policy.compute_dtype == "float32" for model in ensemble.models)
+    whole = all(
+        model.dtype_policy.compute_dtype == "float32" for each in ensemble.models for model in predictors_in(each)
+    )
     largest, tolerance = _difference(run, plain, x, [found, singly], TOLERANCE)
     own, _ = _difference(run, ensemble, x, [found], TOLERANCE if whole else _HALF_TOLERANCE)
     check = {"windows": len(x), "largest_difference": largest, "tolerance": tolerance}

@@ -202,11 +202,20 @@ def make_splits(data: LabelledData, config: FinetuneConfig) -> list[Split]:
     for split in parts:
         splits.check_disjoint(split, data.participant_id)
         _check_parts(data, split, config)
-        # Whether there are people enough for one is to be known now, not after some of it is trained.
-        committee_splits(split, data.participant_id, data.y, config.committee, config.seed, config.task)
-        if data.score is not None:
-            _check_score(data.score[split.train], data.participant_id[split.train], split.name)
+        for member in committee_of(data, split, config):
+            if data.score is not None:
+                _check_score(data.score[member.train], data.participant_id[member.train], member.name)
     return parts
+
+
+def committee_of(data: LabelledData, split: Split, config: FinetuneConfig) -> list[Split]:
+    """The splits of the members of a committee, or the split alone: whether there are people enough is known by it.
+
+    Raises:
+        CohortError, LabelError: if there are not.
+    """
+    count, seed, task = config.committee, config.seed, config.task
+    return committee_splits(split, data.participant_id, _named(data, config), count, seed, task, data.group)
 
 
 def split_seed(config: FinetuneConfig) -> int:
@@ -216,8 +225,7 @@ def split_seed(config: FinetuneConfig) -> int:
 
 def _drawn(data: LabelledData, config: FinetuneConfig, seed: int) -> list[Split]:
     """The splits of everybody."""
-    # By the classes' own labels, which errors then name.
-    y = data.y if config.task == "regression" else np.asarray(data.classes)[data.y.astype(int)]
+    y = _named(data, config)
     fraction, task = config.validation_fraction, config.task
     if config.split == "kfold":
         return splits.kfold(data.group, y, folds=config.folds, validation_fraction=fraction, seed=seed, task=task)
@@ -250,6 +258,11 @@ def _drawn(data: LabelledData, config: FinetuneConfig, seed: int) -> list[Split]
             "--split_column."
         )
     return [splits.from_column(data.participant_id, table[config.split_column].to_list(), data.group)]
+
+
+def _named(data: LabelledData, config: FinetuneConfig) -> np.ndarray:
+    """(B,) the classes' own labels, which errors then name; the values of a regression."""
+    return data.y if config.task == "regression" else np.asarray(data.classes)[data.y.astype(int)]
 
 
 def tested_and_seen(data: LabelledData, parts: Sequence[Split], config: FinetuneConfig) -> tuple[int, int]:

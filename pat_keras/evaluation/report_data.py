@@ -92,7 +92,7 @@ def _in_short(run: Run) -> list[list[object]]:
 
 def _committee(config: Mapping[str, Any]) -> str | None:
     count = config.get("committee") or 1
-    return f"{count} models, each stopped by other people, their probabilities averaged" if count > 1 else None
+    return f"{count} models, each stopped by other people, their predictions averaged" if count > 1 else None
 
 
 def _network(config: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from pat_keras.errors import RunError
 from pat_keras.evaluation.protocols import LabelledData, count_part
 from pat_keras.evaluation.run_files import versions, write_csv, write_json, write_text
 from pat_keras.evaluation.run_folder import check_free
-from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.predictor import Predictor
 from pat_keras.training.loop import Row
 
 
@@ -130,7 +130,7 @@ class RunWriter:
         """Where a split's model is saved."""
         return self.folder / "model.keras" if self._single else self.folder / "models" / f"fold_{number}.keras"
 
-    def finished(self, number: int) -> tuple[Outcome, PATClassifier] | None:
+    def finished(self, number: int) -> tuple[Outcome, Predictor] | None:
         """What an earlier run finished of a split, or None.
 
         Raises:
@@ -147,7 +147,7 @@ class RunWriter:
         outcome = Outcome(parts["predictions"], parts["baseline"], meta["history"])
         return outcome, load_classifier(self.model_path(number))
 
-    def finish_split(self, number: int, outcome: Outcome, model: PATClassifier) -> None:
+    def finish_split(self, number: int, outcome: Outcome, model: Predictor) -> None:
         """Save a split's model, then what it predicted: the second file says that both are there.
 
         Raises:

@@ -29,7 +29,7 @@ _NOBODY = np.array([], dtype=np.int64)
 
 
 class TrainingData(NamedTuple):
-    """What may be learned from; without `score`, the first arguments of `train_split`.
+    """What may be learned from; the first four are the first arguments of `train_split`.
 
     Attributes:
         activity: (B, T) float32 raw minutes of training and validation people alone.
@@ -37,6 +37,7 @@ class TrainingData(NamedTuple):
         participant_id: (B,).
         split: whose rows are of these arrays; its test part is empty.
         score: (B,) behind the label, if it is learned in the label's place.
+        group: (B,) who is kept together in every part.
     """
 
     activity: np.ndarray
@@ -44,6 +45,7 @@ class TrainingData(NamedTuple):
     participant_id: np.ndarray
     split: Split
     score: np.ndarray | None = None
+    group: np.ndarray | None = None
 
 
 class HeldOut(NamedTuple):
@@ -83,7 +85,9 @@ class SealedSplit:
         train, validation = (np.searchsorted(rows, part) for part in (self._split.train, self._split.validation))
         split = Split(train, validation, _NOBODY, self.name)
         score = None if data.score is None else data.score[rows]
-        return TrainingData(data.activity[rows], data.y[rows], data.participant_id[rows], split, score)
+        return TrainingData(
+            data.activity[rows], data.y[rows], data.participant_id[rows], split, score, data.group[rows]
+        )
 
     def inner(self, folds: int, seed: int, validation_fraction: float = 0.2, task: str | None = None) -> list[Split]:
         """Splits of the rows of `training()` for choosing settings; see `pat_keras.data.split_parts.inner_splits`."""

@@ -20,7 +20,7 @@ _NOT_SEARCHED = (
     "task", "split", "test_people", "train_size", "split_column", "folds", "validation_fraction", "test_fraction",
     "learn_score",  # one score is read for all trials, whatever they are said to learn
     "seed", "split_seed", "baseline", "subgroups", "repair_fixed_scaling", "missing", "jit",
-    "committee",  # more members are never worse, only slower
+    "committee",  # says how much is spent; every trial trains one model
 )  # fmt: skip
 _FLOATS_OR_NONE = ("encoder_learning_rate",)
 _INTS_OR_NONE = ("schedule_epochs",)

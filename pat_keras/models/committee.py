@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import ConfigError
 from pat_keras.models.encoder import compile_by_default
 from pat_keras.models.layers import PACKAGE
@@ -21,10 +22,11 @@ from pat_keras.models.predictor import Predictor
 class Committee(Predictor):
     """The mean of what its members predict: probabilities, or a regression's values; (B, T) raw minutes -> (B, C).
 
-    What comes out are the logits of the mean probabilities. Each member has its own scaling.
+    What comes out are the logits of the mean probabilities. Each member has its own scaling and smoothing.
 
     Args:
         members: each takes raw minutes; all of one task and number of classes.
+        name, trainable, dtype: as of any model; the members keep their own precision.
 
     Raises:
         ConfigError: for no members, or members that don't go together.
@@ -36,12 +38,14 @@ class Committee(Predictor):
         (3, 2)
     """
 
-    def __init__(self, members: Sequence[Predictor], **kwargs: Any) -> None:
+    def __init__(
+        self, members: Sequence[Predictor], *, name: str = "committee", trainable: bool = True, dtype: Any = "float32"
+    ) -> None:
         kinds = sorted({f"{member.task} of {member.num_outputs} outputs" for member in members})
         if len(kinds) != 1:
             found = " and ".join(kinds) or "nobody"
             raise ConfigError(f"Committee: the members are {found}; expected one or more of one task and its classes.")
-        super().__init__(members[0].task, members[0].num_classes, **{"name": "committee", **kwargs})
+        super().__init__(members[0].task, members[0].num_classes, name=name, trainable=trainable, dtype=dtype)
         self.members = list(members)
         self.jit_compile = compile_by_default()
         self.built = True
@@ -65,6 +69,14 @@ class Committee(Predictor):
         # Logarithms of the mean probability of 1 and of 0: near 0 and 1 the probabilities themselves would be rounded.
         of_one, of_zero = (ops.logsumexp(ops.log_sigmoid(sign * outputs), axis=0) for sign in (1.0, -1.0))
         return of_one - of_zero
+
+    def taking_raw(self, standardizer: Standardizer, smoothing: str = "none") -> Committee:
+        """A committee takes raw minutes already.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("Committee: its members take raw minutes, each by a scaling of its own.")
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

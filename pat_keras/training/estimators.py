@@ -23,6 +23,8 @@ from pat_keras.config import FinetuneConfig
 from pat_keras.config.embed import EmbedConfig
 from pat_keras.data.splits import holdout
 from pat_keras.errors import ConfigError, LabelError
+from pat_keras.models.classifier import PATClassifier
+from pat_keras.models.committee import predictors_in
 from pat_keras.models.embedder import Embedder, Held
 from pat_keras.models.encoder import PATEncoder
 from pat_keras.models.missing import check_complete, check_seen
@@ -152,7 +154,7 @@ class PATClassifierEstimator(sklearn.base.ClassifierMixin, sklearn.base.BaseEsti
 
     Attributes:
         classes_: labels, sorted (C,).
-        model_: the fine-tuned `PATClassifier`; it takes raw minutes.
+        model_: the fine-tuned model, or a `Committee` of some; it takes raw minutes.
         history_: one row a training epoch.
         n_features_in_: T.
 
@@ -247,11 +249,11 @@ class PATClassifierEstimator(sklearn.base.ClassifierMixin, sklearn.base.BaseEsti
         """
         check_is_fitted(self)
         X = _minutes(self, X, reset=False)
-        share = getattr(self.model_, "min_worn_share", None)
-        if share is None:
-            check_complete(X, "fit with missing='mask'")
+        first = predictors_in(self.model_)[0]
+        if isinstance(first, PATClassifier) and first.min_worn_share is not None:
+            check_seen(X, first.encoder.config.patch_size, first.min_worn_share)
         else:
-            check_seen(X, self.model_.encoder.config.patch_size, share)
+            check_complete(X, "fit with missing='mask'")
         return self.model_.predict_proba(X)
 
     def predict(self, X: Any) -> np.ndarray:

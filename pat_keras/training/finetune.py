@@ -76,10 +76,12 @@ def train_split(
     folder: pathlib.Path | None = None,
     watcher: Watcher | None = None,
     score: np.ndarray | None = None,
+    group: np.ndarray | None = None,
 ) -> Fitted:
     """Fine-tune on a split's training people, stop by its validation people, predict its test people.
 
-    A committee is trained member by member, each with a seed of its own: that of the config and the next ones.
+    A committee is trained member by member, each with a seed of its own: the first with that of the config, so that it
+    is what one model would be.
 
     Args:
         activity: (B, T) float32 raw minutes of all windows, NaN = missing: none unless the config masks them.
@@ -90,6 +92,7 @@ def train_split(
         folder: for the state of the training; a training found there is resumed.
         watcher: told about progress.
         score: (B,) that 0 and 1 in `y` are a cut of; learned in their place where it is given, see `ScoreTargets`.
+        group: (B,) who is kept together, in a committee's parts; the participant if None.
 
     Raises:
         CheckpointError, ConfigError, RunError: see `build_model`, `train_stage`; ConfigError, too, where the config is
@@ -102,11 +105,13 @@ def train_split(
     if config.committee == 1:
         return _train_one(activity, y, participant_id, split, config, folder, watcher, score)
     fitted = []
-    parts = committee_splits(split, participant_id, y, config.committee, config.seed, config.task)
+    parts = committee_splits(split, participant_id, y, config.committee, config.seed, config.task, group)
     for number, part in enumerate(parts, 1):
         if watcher is not None:
             watcher.on_split(f"{split.name}, member {number} of {config.committee}")
-        own = dataclasses.replace(config, seed=config.seed + number - 1)
+        # Not the next number, which a run with the next seed may have.
+        seed = config.seed if number == 1 else int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
+        own = dataclasses.replace(config, seed=seed)
         alone = dataclasses.replace(part, test=part.test[:0])
         place = None if folder is None else folder / f"member_{number}"
         fitted.append(_train_one(activity, y, participant_id, alone, own, place, watcher, score))

@@ -9,6 +9,7 @@ from keras import ops
 from pat_keras.checkpoints.saved import load_classifier, save_model
 from pat_keras.checkpoints.weights import load_weights
 from pat_keras.config import EncoderConfig
+from pat_keras.data.standardize import Standardizer
 from pat_keras.errors import CheckpointError, ConfigError
 from pat_keras.models.classifier import PATClassifier
 from pat_keras.models.committee import Committee, predictors_in
@@ -63,6 +64,25 @@ def test_members_go_together() -> None:
         Committee([_member("binary"), _member("multiclass")])
     with pytest.raises(ConfigError, match="members are nobody"):
         Committee([])
+
+
+def test_members_scale_by_themselves() -> None:
+    committee = Committee([_member("binary"), _member("binary")])
+    assert committee.standardization is None
+    with pytest.raises(ConfigError, match="its members take raw minutes"):
+        committee.taking_raw(Standardizer.fit(_WEEKS, "cohort"))
+
+
+def test_members_of_half_precision_stay_so(tmp_path) -> None:
+    members = [PATClassifier(EncoderConfig.small(), dtype="mixed_bfloat16") for _ in range(2)]
+    committee = Committee(members)
+    save_model(committee, tmp_path / "half.keras")
+    loaded = load_classifier(tmp_path / "half.keras")
+    assert [member.dtype_policy.name for member in predictors_in(loaded)] == ["mixed_bfloat16"] * 2
+    whole = committee.in_float32()
+    assert [member.dtype_policy.name for member in predictors_in(whole)] == ["float32"] * 2
+    difference = np.abs(whole.predict_logits(_WEEKS) - loaded.predict_logits(_WEEKS)).max()
+    assert 0 < difference < 0.05
 
 
 def test_no_encoder_to_start_from(tmp_path) -> None:

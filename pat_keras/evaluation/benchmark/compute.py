@@ -95,7 +95,7 @@ def _network(cell: Cell, sealed: SealedSplit) -> tuple[Predictions, list[Row]]:
     from pat_keras.training.finetune import train_split
 
     known = sealed.training()
-    fitted = train_split(*known[:4], cell.config, score=known.score)
+    fitted = train_split(*known[:4], cell.config, score=known.score, group=known.group)
     test = predict_test(fitted.model, sealed.open().activity, cell.config)
     return {"validation": fitted.predictions["validation"], "test": test}, fitted.history
 

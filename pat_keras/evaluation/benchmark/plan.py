@@ -36,7 +36,7 @@ from pat_keras.evaluation.benchmark.config import (
     size_name,
     slug,
 )
-from pat_keras.evaluation.protocols import LabelledData, labelled_data, make_splits
+from pat_keras.evaluation.protocols import LabelledData, committee_of, labelled_data, make_splits
 
 _T = TypeVar("_T")
 
@@ -199,6 +199,9 @@ def _cells_of(task: TaskSpec, model: ModelSpec, config: BenchmarkConfig, source:
             settings = model.finetune_config(task, train_size, seed, config.split)
             data = source.labelled(task, settings)
             parts = source.splits(task, settings)
+            if not model.baseline:
+                for split in parts:
+                    committee_of(data, split, settings)
             fixed: dict[str, Any] = {
                 "format": FORMAT,
                 "data": source.data_hash(data),
