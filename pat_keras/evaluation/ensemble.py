@@ -306,10 +306,11 @@ def load_models(run: Run) -> list[Predictor]:
 def _check_stackable(runs: Sequence[Run]) -> None:
     """Raise a ConfigError where a run's scores of validation people are not those of its whole model."""
     for run in runs:
-        if (count := run.config.get("committee") or 1) > 1:
+        if run.committee > 1:
             raise ConfigError(
-                f"{run.folder}: is a committee of {count}, whose first member alone predicts its validation people, so "
-                "weights fitted on them would be that member's. Combine by average, or give runs of one model."
+                f"{run.folder}: is a committee of {run.committee}, whose first member alone predicts its validation "
+                "people, so weights fitted on them would be that member's. Combine by average, or give runs of one "
+                "model."
             )
 
 

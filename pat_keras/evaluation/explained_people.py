@@ -70,7 +70,7 @@ def _parts(run: Run) -> dict[str, tuple[str, tuple[int, ...]]]:
 
     A run without folds has one model, number 0. Of a committee, all members but one learned from validation people.
     """
-    parts = ("test",) if run.config.get("committee", 1) > 1 else ("validation", "test")
+    parts = ("test",) if run.committee > 1 else ("validation", "test")
     rows = run.predictions
     fold = rows["fold"] if "fold" in rows.columns else pl.repeat(1, rows.height, eager=True)
     held = rows.select("participant_id", "part").with_columns(fold.alias("fold")).unique()

@@ -276,7 +276,7 @@ class _Work:
 
     def _windows(self) -> pl.DataFrame:
         arrays, task = self._arrays, self.run.task
-        count, members = len(self._models), self.run.config.get("committee") or 1
+        count, members = len(self._models), self.run.committee
         only = "the only model" if members == 1 else f"a committee of {members}"
         models = [
             only if count == 1 else f"fold {folds[0] + 1}" if len(folds) == 1 else f"mean of {len(folds)}"

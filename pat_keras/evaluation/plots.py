@@ -142,9 +142,8 @@ def score_histogram_figure(
 def history_figure(rows: Sequence[Mapping[str, Any]], monitor: str = "auto") -> Figure:
     """Loss and validation metric over the epochs of training, one thin line a model, the best epoch marked.
 
-    There is a model for each fold, and for each member of a committee.
-
-    That is the one whose weights were kept: of the last stage, by the metric and among equal ones by the loss.
+    That is the one whose weights were kept: of the last stage, by the metric and among equal ones by the loss. There is
+    a model for each fold, and for each member of a committee.
 
     Args:
         rows: of history.csv: fold, stage, epoch, loss, validation_loss and one other `validation_<metric>`; None where

@@ -185,7 +185,7 @@ def _decided_by_validation(run: Run) -> str:
     if not (decided := _decisions(run)):
         return "Validation people decided nothing, and neither did the test people."
     words = f"Validation people decided {decided}, so their numbers flatter the model. The test people decided nothing."
-    if run.config.get("committee", 1) > 1:
+    if run.committee > 1:
         words += (
             " Of the committee they stopped the first member alone, and are predicted by it: others learned from them."
         )
@@ -204,7 +204,7 @@ def _few_decided(run: Run) -> list[str]:
     return [
         f"Only {fewest} validation {people} of the smallest class{where}: with so few, {decided} is largely chance, "
         "and another seed may decide otherwise."
-        + (" Each member of the committee was stopped by others, about as few." * (run.config.get("committee", 1) > 1))
+        + (" Each member of the committee was stopped by others, about as few." * (run.committee > 1))
     ]
 
 

@@ -73,7 +73,7 @@ def settings_section(run: Run) -> str:
 def _in_short(run: Run) -> list[list[object]]:
     """What a reader asks first about a run; what its files do not say has no row."""
     config, versions = run.config, run.config.get("versions") or {}
-    trained = f"{len(run.history)} of all members" if config.get("committee", 1) > 1 else len(run.history)
+    trained = f"{len(run.history)} of all members" if run.committee > 1 else len(run.history)
     folds = len({row.get("fold") for row in run.history})
     rows: list[tuple[str, object]] = [
         ("Network", _network(config)),
@@ -81,7 +81,7 @@ def _in_short(run: Run) -> list[list[object]]:
         ("What learned", config.get("mode")),
         ("Split", config.get("split")),
         ("Seed", config.get("seed")),
-        ("Committee", _committee(config)),
+        ("Committee", _committee(run)),
         ("Training epochs", None if run.solved else f"{trained} in {folds} folds" if folds > 1 else trained or None),
         ("Scaling", _scaling(config)),
         ("Data (content hash)", str(run.data.get("content_hash") or "")[:16]),
@@ -90,9 +90,10 @@ def _in_short(run: Run) -> list[list[object]]:
     return [[name, value] for name, value in rows if value not in (None, "")]
 
 
-def _committee(config: Mapping[str, Any]) -> str | None:
-    count = config.get("committee") or 1
-    return f"{count} models, each stopped by other people, their predictions averaged" if count > 1 else None
+def _committee(run: Run) -> str | None:
+    if run.committee == 1:
+        return None
+    return f"{run.committee} models, each stopped by other people, their predictions averaged"
 
 
 def _network(config: Mapping[str, Any]) -> str:

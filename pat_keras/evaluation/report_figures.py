@@ -52,9 +52,8 @@ def training_figure(run: Run) -> str:
         return _solved_table(run)
     folds = {row.get("fold") for row in run.history}
     alt = f"Loss of training and validation over {len(run.history)} epochs"
-    members = run.config.get("committee") or 1
     alt += f" of {len(folds)} folds" if len(folds) > 1 else ""
-    alt += f" of {members} members of a committee." if members > 1 else "."
+    alt += f" of {run.committee} members of a committee." if run.committee > 1 else "."
     metric = next((m for m in run.history[0] if m.startswith("validation_") and m != "validation_loss"), None)
     if metric:
         values = np.array([row[metric] for row in run.history], dtype=np.float64)  # None becomes NaN

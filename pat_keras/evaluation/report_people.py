@@ -40,7 +40,7 @@ def people_section(run: Run, individuals: Individuals | None) -> list[Section]:
         note += page.paragraph(
             "Attention is what each patch of the week receives in the last block, the mean over heads and queries. It "
             "says where the model looked, not why it decided so."
-            + (" Of the committee it is the mean over its members." if run.config.get("committee", 1) > 1 else ""),
+            + (" Of the committee it is the mean over its members." if run.committee > 1 else ""),
             "muted",
         )
     parts = [note]
@@ -59,7 +59,7 @@ def embedding_section(run: Run, individuals: Individuals | None) -> list[Section
         return []
     drawn = individuals.embeddings
     words = "Each dot is a test person: what the model's head sees of their tokens, in two dimensions."
-    if run.config.get("committee", 1) > 1:
+    if run.committee > 1:
         words += " Of the committee they are the first member's."
     if len(drawn) > 1:
         words += " Every fold has a model of its own, whose dimensions mean something else: panels can't be compared."

@@ -54,6 +54,11 @@ class Run:
         return bool(self.metrics.get("synthetic")) or bool(self.data.get("synthetic"))
 
     @property
+    def committee(self) -> int:
+        """Models that learned in place of one; 1 in a run older than committees, too."""
+        return self.config.get("committee") or 1
+
+    @property
     def solved(self) -> bool:
         """Whether the head was solved and not trained by steps: there is no course of training to show."""
         if not self.history:  # an ensemble, of which the config tells how its members were trained
