@@ -83,7 +83,7 @@ def test_scaling_of_test_people_by_their_own_statistics_leaves_the_model_as_it_w
     scaling = Standardization("per_minute", 60)
     scaling.build((None, 60))
     scaling.set_statistics(fitted.mean, fitted.scale)
-    model = types.SimpleNamespace(standardization=scaling, predict_logits=lambda x: np.asarray(scaling(x)))
+    model = types.SimpleNamespace(standardization=scaling, predict_scores=lambda x: np.asarray(scaling(x)))
     for standardize, expected in (("per_minute", fitted), ("paper", own)):
         config = small_config(task="regression", standardize=standardize)
         np.testing.assert_allclose(predict_test(model, test + 30, config), expected.apply(test + 30), atol=1e-4)
