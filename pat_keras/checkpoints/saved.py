@@ -7,9 +7,6 @@ import pathlib
 
 from pat_keras.checkpoints.weights import load_model
 from pat_keras.errors import CheckpointError
-from pat_keras.models.classifier import PATClassifier
-from pat_keras.models.committee import Committee
-from pat_keras.models.networks import BaselineNetwork
 from pat_keras.models.predictor import Predictor
 
 
@@ -24,14 +21,14 @@ def save_model(model: Predictor, path: pathlib.Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_classifier(path: str | os.PathLike[str]) -> PATClassifier | BaselineNetwork | Committee:
+def load_classifier(path: str | os.PathLike[str]) -> Predictor:
     """A model that `pat-finetune` saved.
 
     Raises:
         CheckpointError: if the file is absent, damaged, or of another model.
     """
     model = load_model(path)
-    if not isinstance(model, PATClassifier | BaselineNetwork | Committee):
+    if not isinstance(model, Predictor):
         raise CheckpointError(
             f"{path}: found a {type(model).__name__}, expected a PATClassifier, BaselineNetwork or "
             "Committee saved by pat-finetune. Check the path."

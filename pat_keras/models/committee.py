@@ -17,6 +17,8 @@ from pat_keras.models.encoder import compile_by_default
 from pat_keras.models.layers import PACKAGE
 from pat_keras.models.predictor import Predictor
 
+_OF_MEMBERS = ("task", "num_classes", "standardization", "smoothing")  # arguments of a predictor that members decide
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Committee(Predictor):
@@ -88,9 +90,6 @@ class Committee(Predictor):
         """The inverse of `get_config`."""
         members = [keras.saving.deserialize_keras_object(member) for member in config["members"]]
         return cls(**{**config, "members": members})
-
-
-_OF_MEMBERS = ("task", "num_classes", "standardization", "smoothing")
 
 
 def predictors_in(model: Predictor) -> list[Predictor]:
